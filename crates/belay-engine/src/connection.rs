@@ -1,0 +1,63 @@
+//! A logged-in connection as a pure state machine.
+
+use crate::UpstreamBytes;
+use belay_model::{EndReason, Event, Statement, Timestamp};
+use belay_policy::Decision;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// What happens to a connection.
+#[derive(Debug)]
+pub enum Input {
+    /// Bytes came from the client.
+    Client(Bytes),
+    /// Bytes came from the target.
+    Upstream(Bytes),
+    /// The answer to the last [`Output::Decide`].
+    Decided(Decision),
+    /// The connection must end now.
+    End(EndReason),
+}
+
+/// What a connection wants done. Outputs are carried out in the order they are polled.
+#[derive(Debug)]
+pub enum Output {
+    /// Write to the client.
+    ToClient(Bytes),
+    /// Write to the target.
+    ToUpstream(UpstreamBytes),
+    /// Judge these statements and answer with [`Input::Decided`] before anything else.
+    Decide(Arc<[Statement]>),
+    /// Put this into the ledger; durable before the next output if `durable`.
+    Record {
+        /// The event.
+        event: Event,
+        /// Whether what follows must wait for the disk.
+        durable: bool,
+    },
+    /// Close both sides.
+    Close(EndReason),
+}
+
+/// The client or the target broke the protocol.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ProtocolError(pub String);
+
+/// One logged-in connection.
+pub trait Connection: Send {
+    /// Takes one input. After an error the connection takes [`Input::End`] only.
+    fn handle(&mut self, input: Input, now: Timestamp) -> Result<(), ProtocolError>;
+
+    /// The next output, if any.
+    fn poll(&mut self) -> Option<Output>;
+
+    /// Whether bytes from the client can be taken now. While false, the relay does not read the client.
+    fn wants_client(&self) -> bool;
+
+    /// Whether the target has an open transaction, as far as the target has said.
+    fn in_transaction(&self) -> bool;
+
+    /// Whether the target owes an answer, so that its back end must be cancelled if the client is lost.
+    fn is_busy(&self) -> bool;
+}

@@ -1,0 +1,89 @@
+//! The control side of a target: what Belay does there in its own name.
+
+use crate::BoxFuture;
+use belay_model::{Effects, Resource, Timestamp};
+use std::sync::Arc;
+
+/// The role that a grant needs in the target.
+#[derive(Debug, Clone)]
+pub struct RoleSpec {
+    /// Its name, unique to the grant and this gateway.
+    pub name: String,
+    /// What is written beside it in the target, for the people there.
+    pub comment: String,
+    /// When it ends by itself.
+    pub valid_until: Timestamp,
+    /// How many connections it may have.
+    pub connection_limit: u32,
+    /// The effects it may have.
+    pub effects: Effects,
+    /// The resources; those of `database` are granted.
+    pub resources: Vec<Resource>,
+    /// The database that is being connected to.
+    pub database: String,
+}
+
+/// What Belay does in a target.
+pub trait Control: Send + Sync {
+    /// Makes the role, or puts its privileges right again, and returns its password, which only this process knows.
+    fn ensure_role<'a>(&'a self, spec: &'a RoleSpec) -> BoxFuture<'a, Result<Arc<str>, ControlError>>;
+
+    /// Ends everything of the role: no new logins, statements cancelled, back ends terminated and seen to be
+    /// gone, role dropped. Returns how many back ends were ended. Idempotent: a role that is not there is fine.
+    fn end_role<'a>(&'a self, role: &'a str) -> BoxFuture<'a, Result<u32, ControlError>>;
+
+    /// Ends the role's back ends and leaves the role: for sessions that must start anew.
+    fn end_backends<'a>(&'a self, role: &'a str) -> BoxFuture<'a, Result<u32, ControlError>>;
+
+    /// Cancels, then terminates one back end, if it still belongs to `role`.
+    fn end_backend<'a>(&'a self, role: &'a str, backend: i32) -> BoxFuture<'a, Result<(), ControlError>>;
+
+    /// Every role in the target whose name begins with `prefix`.
+    fn roles<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, ControlError>>;
+
+    /// Which protection layers are active.
+    fn check(&self) -> BoxFuture<'_, Result<Report, ControlError>>;
+}
+
+/// What went wrong in the target.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct ControlError {
+    /// Whose fault it is.
+    pub failure: ControlFailure,
+    /// For the operator; holds no secret.
+    pub message: String,
+}
+
+/// The kinds of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ControlFailure {
+    /// The target could not be reached in time.
+    Unreachable,
+    /// The control user lacks a right.
+    Forbidden,
+    /// Anything else.
+    Other,
+}
+
+/// What `belay target check` prints.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Report {
+    /// The server, in its own words: `PostgreSQL 15.18`.
+    pub server: String,
+    /// The layers, in the order they act.
+    pub layers: Vec<Layer>,
+}
+
+/// One protection layer in a target.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Layer {
+    /// What it is.
+    pub name: String,
+    /// Whether it is active.
+    pub active: bool,
+    /// What was seen, or what is missing.
+    pub detail: String,
+    /// SQL that would make it active, to be run by the target's owner.
+    pub sql: Vec<String>,
+}

@@ -1,0 +1,19 @@
+//! The contract that every protocol implements.
+//!
+//! Two parts. A *connection* that has logged in is sync and sans-IO: bytes and decisions go in through
+//! [`Connection::handle`], outputs come out of [`Connection::poll`], in order, and the relay carries
+//! them out in that order. What happens before (start-up, TLS, login) and beside it (roles in the
+//! target, ending back ends) is protocol-specific IO behind [`Engine`] and [`Control`].
+//!
+//! This crate does not know any protocol, store, ledger or HTTP.
+
+mod connection;
+mod control;
+mod gate;
+mod upstream;
+
+pub use connection::{Connection, Input, Output, ProtocolError};
+pub use control::{Control, ControlError, ControlFailure, Layer, Report, RoleSpec};
+pub use gate::{Arrival, BoxFuture, Candidate, ClientFacts, Engine, Entry, Gate, Joined, Login, Refusal, Stream};
+pub use gate::{Life, ScramVerifier, SessionContext, TargetAccess, Upstream, Visitor};
+pub use upstream::{Housekeeping, UpstreamBytes};

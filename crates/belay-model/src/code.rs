@@ -1,0 +1,189 @@
+//! The codes in brackets at the end of every refusal, `[BLY-1001]`.
+//!
+//! One table: code, number, SQLSTATE, title, why, what to do. `belay explain` and the docs page print it.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $sqlstate:literal, $title:literal, $why:literal, $todo:literal;)*) => {
+        /// Why Belay refused, warned or ended something.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub enum Code { $(#[doc = $title] $name,)* }
+
+        impl Code {
+            /// Every code, in order of its number.
+            pub const ALL: &'static [Code] = &[$(Code::$name,)*];
+
+            /// The number behind `BLY-`.
+            pub fn number(self) -> u16 {
+                match self { $(Code::$name => $number,)* }
+            }
+
+            /// The SQLSTATE a PostgreSQL client gets with it.
+            pub fn sqlstate(self) -> &'static str {
+                match self { $(Code::$name => $sqlstate,)* }
+            }
+
+            /// What it is, in one line.
+            pub fn title(self) -> &'static str {
+                match self { $(Code::$name => $title,)* }
+            }
+
+            /// Why it happens.
+            pub fn why(self) -> &'static str {
+                match self { $(Code::$name => $why,)* }
+            }
+
+            /// What to do about it.
+            pub fn remedy(self) -> &'static str {
+                match self { $(Code::$name => $todo,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    WriteInReadOnly = 1001, "25006", "write in a read-only session",
+        "The grant allows reads only. Belay read the statement with PostgreSQL's own grammar and found that it changes rows, locks them, or asks for a read-write transaction.",
+        "Take the write out, or ask for a grant with writes: belay request TARGET --effect write --for 30m -m REASON";
+    Definition = 1002, "25006", "definition of objects changed in a read-only session",
+        "CREATE, ALTER, DROP, TRUNCATE, COMMENT, VACUUM and their like change definitions or storage. No grant of this version carries them.",
+        "Ship the change with your migrations; for an emergency, ask the target's administrator.";
+    Privilege = 1003, "42501", "privilege or guarded setting touched",
+        "GRANT, SET ROLE, ALTER SYSTEM, guarded settings and acts on other sessions would change who may do what, or lift a protection.",
+        "Leave the statement out. `belay grants` shows what you may do.";
+    Opaque = 1004, "42501", "statement not understood",
+        "Belay could not read the statement with PostgreSQL's grammar, or it uses a form whose effect cannot be settled from the text. What is not understood is refused.",
+        "Check the spelling; if PostgreSQL accepts the statement, report it: a refused legal read is a defect of Belay.";
+    GuardedSetting = 1005, "42501", "setting not on the list",
+        "Only settings of display, planning and limits may be set in a guarded session. This one could lift a protection or reach outside the session.",
+        "Leave the SET out.";
+    UnknownFunction = 1006, "42501", "function not known to be free of side effects",
+        "A SELECT can change data through a function. Functions outside PostgreSQL's own harmless ones are refused until the target's catalog says what they do.",
+        "Read the tables the function reads, or ask for a write grant.";
+    OutsideGrant = 1007, "42501", "outside the grant",
+        "The statement names a table that the grant does not name.",
+        "Ask for it: belay request TARGET SCHEMA.TABLE --for 30m -m REASON";
+    TooLarge = 1008, "54001", "statement too large or too deeply nested",
+        "Statements are bounded in size and nesting, so that one cannot stop the gateway for everybody.",
+        "Split the statement.";
+    CopyRefused = 1009, "42501", "COPY in this direction refused",
+        "Only COPY ... TO STDOUT of a read passes in a read-only session. Server files and programs are never reached through Belay.",
+        "Use COPY (SELECT ...) TO STDOUT, or \\copy ... TO in psql.";
+    MessageRefused = 1020, "08P01", "protocol message refused",
+        "Messages pass an allow-list. The fast-path function call, replication and unknown message types are not on it, because they reach the database without a statement that could be read.",
+        "Use an ordinary query.";
+    FailedTransaction = 1021, "25P02", "transaction has failed",
+        "An earlier statement of this transaction was refused or failed. Nothing runs until it is rolled back, so that half a script is never applied.",
+        "Send ROLLBACK.";
+    CutInTransaction = 1022, "25P02", "an earlier connection was cut inside a transaction",
+        "A connection of this session ended inside a transaction. Clients that reconnect by themselves would run the rest of their script outside it, so the first connection after the cut starts in the failed state.",
+        "Send ROLLBACK, then start over.";
+    Malformed = 1023, "08P01", "malformed protocol message",
+        "The bytes do not follow PostgreSQL's protocol. The connection was closed; no other session was touched.",
+        "Use an unmodified client; report the client and its version if it is one.";
+    Expired = 1030, "57P01", "grant expired",
+        "Every grant has an absolute end. The running statement was cancelled in the database and the transaction rolled back.",
+        "Ask again: belay request TARGET --for 1h -m REASON";
+    Revoked = 1031, "57P01", "grant revoked",
+        "A person ended the grant. The running statement was cancelled in the database and the transaction rolled back.",
+        "`belay grants --all` says who and when.";
+    Expiring = 1032, "01000", "grant ends soon",
+        "A warning before the absolute end of the grant.",
+        "Finish, or extend it where the rule allows: belay grants extend GRANT";
+    Ended = 1033, "57P01", "session ended",
+        "An administrator ended the session, the gateway is stopping, or the target closed the connection.",
+        "Connect again.";
+    SlowReader = 1034, "57P01", "client did not read",
+        "The client stopped reading while its grant ended.",
+        "Connect again with a live grant.";
+    BadToken = 1050, "28P01", "login refused",
+        "No grant matches this login and token. The text is the same whether the user, the grant or the token is wrong.",
+        "belay grants; then belay psql TARGET, which fills in everything";
+    NoGrant = 1051, "28000", "no live grant",
+        "The token is right, but its grant has ended, has lapsed, or does not cover this database.",
+        "Ask again: belay request TARGET --for 1h -m REASON";
+    SeveralGrants = 1052, "28000", "several live grants",
+        "The login fits more than one live grant, and the token has to be checked against one.",
+        "Name it in the user: alice+g_31";
+    UnknownTarget = 1053, "3D000", "unknown target",
+        "The database name is neither a target nor a database of a target that your grant covers.",
+        "belay target ls";
+    TooManyConnections = 1054, "53300", "too many connections",
+        "The bound on connections of this session or of the gateway is reached.",
+        "Close a connection, or ask the administrator to raise the bound.";
+    TargetDown = 1055, "08006", "target cannot be reached",
+        "Belay could not open a connection to the target, or could not prepare the grant's role there.",
+        "belay target check TARGET";
+    NotReady = 1056, "57P03", "gateway is starting or stopping",
+        "The gateway does not take connections now.",
+        "Try again in a moment.";
+    TlsRequired = 1057, "28000", "TLS required",
+        "Belay takes no connection in the clear.",
+        "Connect with sslmode=require or stronger.";
+    LedgerDown = 1060, "58030", "ledger cannot be written",
+        "What cannot be recorded is not run. The statement was not sent to the database.",
+        "Tell the administrator: the ledger's disk is full or read-only. `belay doctor` shows it.";
+    ReadOnlyLost = 1070, "25006", "read-only state lost",
+        "The database reported that the read-only setting of this connection was switched off. The connection was ended.",
+        "Connect again; tell the administrator if it happens again.";
+    RoleRefused = 1071, "42501", "role in the target cannot be made",
+        "The target's control user lacks a right that Belay needs to make the grant's role.",
+        "belay target check TARGET prints the missing right and the SQL that gives it.";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BLY-{}", self.number())
+    }
+}
+
+/// A text that is no known code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a code of Belay; codes look like `BLY-1001`")]
+pub struct UnknownCode(String);
+
+impl FromStr for Code {
+    type Err = UnknownCode;
+    fn from_str(text: &str) -> Result<Code, UnknownCode> {
+        let digits = text.strip_prefix("BLY-").or_else(|| text.strip_prefix("bly-")).unwrap_or(text);
+        let number: Option<u16> = digits.parse().ok();
+        Code::ALL.iter().copied().find(|code| Some(code.number()) == number).ok_or_else(|| UnknownCode(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Code {
+    type Error = UnknownCode;
+    fn try_from(text: String) -> Result<Code, UnknownCode> {
+        text.parse()
+    }
+}
+
+impl From<Code> for String {
+    fn from(code: Code) -> String {
+        code.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_distinct_and_ascending() {
+        let numbers: Vec<u16> = Code::ALL.iter().map(|code| code.number()).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
+    }
+
+    #[test]
+    fn every_code_reads_back_and_has_a_sqlstate() {
+        for code in Code::ALL {
+            assert_eq!(code.to_string().parse(), Ok(*code));
+            assert_eq!(code.sqlstate().len(), 5);
+            assert!(!code.why().is_empty() && !code.remedy().is_empty());
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What the ledger records: one event per act, complete enough to be read alone.
+
+use crate::{
+    ApiTokenId, Code, ConnectionId, Effect, Effects, EndReason, GrantId, RequestId, Resource, RuleId, SessionId, Span,
+    Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// One act. `seq` and hashes are added by the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When it happened.
+    pub at: Timestamp,
+    /// Who did it; absent for the gateway itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub who: Option<Arc<str>>,
+    /// The target it concerns.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub target: Option<Arc<str>>,
+    /// The grant it happened under or concerns.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub grant: Option<GrantId>,
+    /// The session.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub session: Option<SessionId>,
+    /// The connection of the session.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connection: Option<ConnectionId>,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+impl Event {
+    /// An event of the gateway itself.
+    pub fn new(at: Timestamp, kind: EventKind) -> Event {
+        Event { at, who: None, target: None, grant: None, session: None, connection: None, kind }
+    }
+
+    /// The event with its actor named.
+    #[must_use]
+    pub fn by(mut self, who: &str) -> Event {
+        self.who = Some(Arc::from(who));
+        self
+    }
+
+    /// The event with its target named.
+    #[must_use]
+    pub fn on(mut self, target: &str) -> Event {
+        self.target = Some(Arc::from(target));
+        self
+    }
+
+    /// The event with its grant named.
+    #[must_use]
+    pub fn under(mut self, grant: GrantId) -> Event {
+        self.grant = Some(grant);
+        self
+    }
+}
+
+/// Where a connection's transaction stands, in PostgreSQL's letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransactionStatus {
+    /// Outside a transaction.
+    #[serde(rename = "I")]
+    Idle,
+    /// Inside one.
+    #[serde(rename = "T")]
+    Open,
+    /// Inside one that has failed.
+    #[serde(rename = "E")]
+    Failed,
+}
+
+/// How a statement ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Rows returned or touched, as the command tag says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rows: Option<u64>,
+    /// The SQLSTATE of its error, if it failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sqlstate: Option<String>,
+    /// From sending it to its end.
+    pub micros: u64,
+}
+
+/// A bind value as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BindValue {
+    /// SQL NULL.
+    Null,
+    /// A value in text format.
+    Text(String),
+    /// A value in binary format, in hex.
+    Binary(String),
+    /// Left out because the rule says so.
+    Masked,
+    /// Left out because it was larger than the bound: its length in bytes.
+    Long(u64),
+}
+
+/// The acts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the variant and field names are the vocabulary of interface and docs")]
+pub enum EventKind {
+    ServerStarted { version: String },
+    ServerStopped,
+    /// A server found something that an earlier run left behind, and put it right.
+    Recovered { what: String },
+    UserAdded { user: String, roles: Vec<String>, groups: Vec<String> },
+    UserChanged { user: String, roles: Vec<String>, groups: Vec<String>, disabled: bool },
+    PasswordChanged { user: String },
+    ApiLogin { user: String, token: ApiTokenId },
+    ApiLoginFailed { user: String },
+    ApiTokenRevoked { token: ApiTokenId },
+    TargetAdded { host: String, port: u16, database: String },
+    TargetRemoved,
+    RuleAdded { rule: RuleId, text: String },
+    RuleRemoved { rule: RuleId },
+    RequestMade {
+        request: RequestId,
+        resources: Vec<Resource>,
+        effects: Effects,
+        duration: Span,
+        reason: String,
+        break_glass: bool,
+        rule: Option<RuleId>,
+    },
+    RequestApproved { request: RequestId, still_needed: u8 },
+    RequestDenied { request: RequestId, reason: String },
+    RequestWithdrawn { request: RequestId },
+    RequestLapsed { request: RequestId },
+    GrantMade { request: RequestId, ends_at: Timestamp, use_by: Timestamp },
+    GrantExtended { ends_at: Timestamp },
+    GrantNarrowed { resources: Vec<Resource>, effects: Effects },
+    GrantEnded { reason: EndReason },
+    GrantReviewed { note: String },
+    TokenClaimed,
+    /// Somebody was told something out of band.
+    Notified { what: String, channel: String, delivered: bool },
+    RoleMade { role: String },
+    RoleDropped { role: String, ended_backends: u32 },
+    /// A native client was let in.
+    Login { client: String, application: String, database: String, backend: i32 },
+    LoginFailed { client: String, user: String, database: String, code: Code },
+    /// A statement arrived and was judged. Durable before the bytes leave, unless it is a read.
+    Statement {
+        /// Counts statements of the connection; the outcome carries the same number.
+        statement: u64,
+        text: Arc<str>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        values: Option<Vec<BindValue>>,
+        effect: Effect,
+        /// The code of the denial; absent for a permit.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        denied: Option<Code>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        because: Option<String>,
+    },
+    /// A permitted statement ended.
+    Outcome {
+        statement: u64,
+        #[serde(flatten)]
+        outcome: Outcome,
+        transaction: TransactionStatus,
+    },
+    ConnectionEnded { reason: EndReason, in_transaction: bool },
+    SessionEnded { reason: EndReason },
+}
+
+impl EventKind {
+    /// The word the ledger and `belay audit search` know this kind by.
+    pub fn word(&self) -> &'static str {
+        match self {
+            EventKind::ServerStarted { .. } => "server_started",
+            EventKind::ServerStopped => "server_stopped",
+            EventKind::Recovered { .. } => "recovered",
+            EventKind::UserAdded { .. } => "user_added",
+            EventKind::UserChanged { .. } => "user_changed",
+            EventKind::PasswordChanged { .. } => "password_changed",
+            EventKind::ApiLogin { .. } => "api_login",
+            EventKind::ApiLoginFailed { .. } => "api_login_failed",
+            EventKind::ApiTokenRevoked { .. } => "api_token_revoked",
+            EventKind::TargetAdded { .. } => "target_added",
+            EventKind::TargetRemoved => "target_removed",
+            EventKind::RuleAdded { .. } => "rule_added",
+            EventKind::RuleRemoved { .. } => "rule_removed",
+            EventKind::RequestMade { .. } => "request_made",
+            EventKind::RequestApproved { .. } => "request_approved",
+            EventKind::RequestDenied { .. } => "request_denied",
+            EventKind::RequestWithdrawn { .. } => "request_withdrawn",
+            EventKind::RequestLapsed { .. } => "request_lapsed",
+            EventKind::GrantMade { .. } => "grant_made",
+            EventKind::GrantExtended { .. } => "grant_extended",
+            EventKind::GrantNarrowed { .. } => "grant_narrowed",
+            EventKind::GrantEnded { .. } => "grant_ended",
+            EventKind::GrantReviewed { .. } => "grant_reviewed",
+            EventKind::TokenClaimed => "token_claimed",
+            EventKind::Notified { .. } => "notified",
+            EventKind::RoleMade { .. } => "role_made",
+            EventKind::RoleDropped { .. } => "role_dropped",
+            EventKind::Login { .. } => "login",
+            EventKind::LoginFailed { .. } => "login_failed",
+            EventKind::Statement { .. } => "statement",
+            EventKind::Outcome { .. } => "outcome",
+            EventKind::ConnectionEnded { .. } => "connection_ended",
+            EventKind::SessionEnded { .. } => "session_ended",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_flat_object_with_its_kind_as_a_word() {
+        let event = Event::new(Timestamp(5), EventKind::GrantEnded { reason: EndReason::Revoked }).by("bob").under(GrantId(3));
+        let text = serde_json::to_string(&event).unwrap();
+        assert_eq!(text, r#"{"at":5,"who":"bob","grant":"g_3","kind":"grant_ended","reason":"revoked"}"#);
+        assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+    }
+}

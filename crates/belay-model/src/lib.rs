@@ -1,0 +1,36 @@
+//! The vocabulary of Belay: plain data, one file per thing.
+//!
+//! This crate does not decide, parse protocols, read clocks or do IO. Time is a parameter
+//! ([`Timestamp`], microseconds since the Unix epoch), never read.
+
+mod code;
+mod decision;
+mod effect;
+mod event;
+mod grant;
+mod id;
+mod principal;
+mod request;
+mod resource;
+mod rule;
+mod session;
+mod statement;
+mod target;
+mod time;
+mod token;
+
+pub use code::{Code, UnknownCode};
+pub use decision::Denial;
+pub use effect::{Effect, Effects, UnknownEffect};
+pub use event::{BindValue, Event, EventKind, Outcome, TransactionStatus};
+pub use grant::{EndReason, Grant, GrantState};
+pub use id::{ApiTokenId, ConnectionId, GrantId, IdError, RequestId, RuleId, SessionId};
+pub use principal::{Name, NameError, Principal, Role, UnknownRole};
+pub use request::{AccessRequest, Approval, RequestState};
+pub use resource::{Pattern, Relation, Resource, ResourceError};
+pub use rule::{Hours, Rule};
+pub use session::{Session, SessionState};
+pub use statement::Statement;
+pub use target::Target;
+pub use time::{Span, SpanError, Timestamp};
+pub use token::{Token, TokenError};
