@@ -1,0 +1,76 @@
+//! Why the desk could not do what was asked.
+
+use belay_model::Span;
+
+/// The desk's answer when it does not do what was asked. Texts are for the person who asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeskError {
+    /// Nothing of this kind has that name, or the asker may not know of it.
+    #[error("no {kind} `{name}`")]
+    NotFound {
+        /// What was looked for: `request`, `grant`, `target`, `user`, `rule`, `token`.
+        kind: &'static str,
+        /// What the person wrote.
+        name: String,
+    },
+    /// A right is missing, or a rule forbids it.
+    #[error("{message}")]
+    Denied {
+        /// What is refused and why.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// It does not fit the state of things: decided already, taken, ambiguous.
+    #[error("{message}")]
+    Conflict {
+        /// What stands against it.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A field of what was handed in is wrong.
+    #[error("{message}")]
+    Invalid {
+        /// The field, as the API names it.
+        field: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The name, password or token is wrong, or the person is disabled. Never says which.
+    #[error("login refused")]
+    Unauthenticated,
+    /// Too many failed logins with this name.
+    #[error("too many failed logins with this name")]
+    Throttled {
+        /// When to try again.
+        retry_after: Span,
+    },
+    /// What cannot be recorded is not done.
+    #[error("the ledger cannot be written, so nothing was changed")]
+    LedgerDown,
+    /// The store failed; the text is for the operator and holds no secret.
+    #[error("the store failed: {0}")]
+    Store(String),
+}
+
+impl DeskError {
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            DeskError::NotFound { kind, .. } => Some(match *kind {
+                "user" => "belay user ls".to_owned(),
+                "target" => "belay target ls".to_owned(),
+                "grant" => "belay grants --all".to_owned(),
+                "rule" => "belay policy ls".to_owned(),
+                other => format!("list what there is: no such {other} is visible to you"),
+            }),
+            DeskError::Denied { hint, .. } | DeskError::Conflict { hint, .. } => Some(hint.clone()),
+            DeskError::Invalid { .. } => None,
+            DeskError::Unauthenticated => Some("belay login".to_owned()),
+            DeskError::Throttled { retry_after } => Some(format!("try again in {retry_after}")),
+            DeskError::LedgerDown => Some("the ledger's disk is full or read-only: belay doctor".to_owned()),
+            DeskError::Store(_) => Some("belay doctor; the server's log says more".to_owned()),
+        }
+    }
+}
