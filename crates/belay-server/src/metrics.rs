@@ -1,0 +1,88 @@
+//! The metrics' names and where they are collected.
+//!
+//! Labels never hold a user or a statement. What is counted stands where it happens, with the `metrics` macros.
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Open sessions.
+pub const SESSIONS_ACTIVE: &str = "belay_sessions_active";
+/// Statements, by `target`, `effect` and `decision`.
+pub const STATEMENTS_TOTAL: &str = "belay_statements_total";
+/// What the gateway adds to a statement, in seconds.
+pub const GATEWAY_OVERHEAD_SECONDS: &str = "belay_gateway_overhead_seconds";
+/// Records in the ledger.
+pub const LEDGER_RECORDS_TOTAL: &str = "belay_ledger_records_total";
+/// Sessions that were cut inside a transaction.
+pub const SESSION_CUT_IN_TRANSACTION_TOTAL: &str = "belay_session_cut_in_transaction_total";
+/// Whether a `target` answered the last time it was asked.
+pub const TARGET_UP: &str = "belay_target_up";
+
+/// Seconds; from what a cached decision costs to what nobody should ever see.
+const OVERHEAD_BUCKETS: [f64; 8] = [0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.001, 0.01, 0.1];
+
+/// What has been counted, for `/metrics`.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+}
+
+impl Metrics {
+    /// Collects what the whole process counts. Once per process: the `metrics` macros know one recorder.
+    pub fn install() -> Result<Metrics, BuildError> {
+        let handle = builder()?.install_recorder()?;
+        describe();
+        Ok(Metrics { handle })
+    }
+
+    /// Collects nothing: for tests that start several servers in one process.
+    pub fn detached() -> Metrics {
+        Metrics { handle: PrometheusBuilder::new().build_recorder().handle() }
+    }
+
+    /// The text of `/metrics`.
+    pub fn render(&self) -> String {
+        self.handle.run_upkeep();
+        self.handle.render()
+    }
+}
+
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(GATEWAY_OVERHEAD_SECONDS.to_owned()), &OVERHEAD_BUCKETS)
+}
+
+fn describe() {
+    metrics::describe_gauge!(SESSIONS_ACTIVE, "open sessions");
+    metrics::describe_counter!(STATEMENTS_TOTAL, "statements by target, effect and decision");
+    metrics::describe_histogram!(
+        GATEWAY_OVERHEAD_SECONDS,
+        metrics::Unit::Seconds,
+        "what the gateway adds to a statement"
+    );
+    metrics::describe_counter!(LEDGER_RECORDS_TOTAL, "records in the ledger");
+    metrics::describe_counter!(SESSION_CUT_IN_TRANSACTION_TOTAL, "sessions cut inside a transaction");
+    metrics::describe_gauge!(TARGET_UP, "whether a target answered the last time it was asked");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_rendered_as_they_are_promised() {
+        let recorder = builder().unwrap().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            metrics::counter!(STATEMENTS_TOTAL, "target" => "orders", "effect" => "read", "decision" => "permit")
+                .increment(1);
+            metrics::histogram!(GATEWAY_OVERHEAD_SECONDS).record(0.000_02);
+        });
+        let text = Metrics { handle }.render();
+        assert!(
+            text.contains(r#"belay_statements_total{target="orders",effect="read",decision="permit"} 1"#),
+            "{text}"
+        );
+        assert!(text.contains(r#"belay_gateway_overhead_seconds_bucket{le="0.000025"} 1"#), "{text}");
+    }
+}
