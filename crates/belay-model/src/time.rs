@@ -48,8 +48,8 @@ impl Span {
     const MAX_SECONDS: u32 = 365 * 86_400;
 
     /// A span of so many seconds, at most 365 days.
-    pub fn from_seconds(seconds: u32) -> Span {
-        Span { seconds: seconds.min(Self::MAX_SECONDS) }
+    pub const fn from_seconds(seconds: u32) -> Span {
+        Span { seconds: if seconds < Self::MAX_SECONDS { seconds } else { Self::MAX_SECONDS } }
     }
 
     /// The span in seconds.

@@ -48,10 +48,7 @@ fn outside(grant: &Grant, statement: &Statement) -> Option<Denial> {
     Some(Denial {
         code: Code::OutsideGrant,
         message: format!("refused: {} on {relation}", statement.verb),
-        detail: format!(
-            "{} does not name {relation}. The statement was not sent to the database.",
-            described(grant)
-        ),
+        detail: format!("{} does not name {relation}. The statement was not sent to the database.", described(grant)),
         hint: format!("belay request {} {} --for 30m -m REASON", grant.target, qualified(relation)),
     })
 }
@@ -168,7 +165,8 @@ mod tests {
 
     #[test]
     fn a_denial_says_what_why_and_what_next() {
-        let Decision::Deny(denial) = decide(&grant(&["*.*"]), &[of(Effect::Write, Some("public.orders"))], Timestamp(1))
+        let Decision::Deny(denial) =
+            decide(&grant(&["*.*"]), &[of(Effect::Write, Some("public.orders"))], Timestamp(1))
         else {
             panic!("permitted")
         };

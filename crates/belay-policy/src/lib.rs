@@ -4,6 +4,14 @@
 //! place that can mint a [`Permit`].
 
 mod decide;
+mod lifecycle;
+mod rules;
 mod scope;
 
 pub use decide::{Decision, Permit, decide};
+pub use lifecycle::{
+    Approved, Ask, BREAK_GLASS_MOST, DECIDE_WITHIN, GrantAct, REASON_MOST, RESOURCES_MOST, Refused, RequestAct,
+    USE_WITHIN, approve, ask, break_glass, deny, expire, extend, grant_after, lapse, narrow, request_after, review,
+    revoke, take_into_use, withdraw,
+};
+pub use rules::{Action, MAX_APPROVALS, Reach, RuleError, Terms, check_rule, may, may_for_all, reach, terms};

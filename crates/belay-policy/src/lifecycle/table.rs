@@ -1,0 +1,114 @@
+//! Every state and every act, without the facts around them.
+
+use belay_model::{GrantState, RequestState};
+
+/// What can happen to an access request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RequestAct {
+    /// A yes that is not enough yet.
+    ApproveNotLast,
+    /// The yes that is enough.
+    ApproveLast,
+    /// A no.
+    Deny,
+    /// The requester takes it back.
+    Withdraw,
+    /// Its time to be decided is over.
+    PassDecideBy,
+}
+
+impl RequestAct {
+    /// Every act.
+    pub const ALL: [RequestAct; 5] = [
+        RequestAct::ApproveNotLast,
+        RequestAct::ApproveLast,
+        RequestAct::Deny,
+        RequestAct::Withdraw,
+        RequestAct::PassDecideBy,
+    ];
+
+    /// The act in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            RequestAct::ApproveNotLast => "approve, not last",
+            RequestAct::ApproveLast => "approve, last",
+            RequestAct::Deny => "deny",
+            RequestAct::Withdraw => "withdraw",
+            RequestAct::PassDecideBy => "pass decide-by",
+        }
+    }
+}
+
+/// What can happen to a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GrantAct {
+    /// A session is opened.
+    Use,
+    /// Its end is moved.
+    Extend,
+    /// It loses resources or effects.
+    Narrow,
+    /// A person ends it.
+    Revoke,
+    /// Its use-by time is over.
+    PassUseBy,
+    /// Its end is over.
+    PassEnd,
+    /// Somebody else looks at what was done under break-glass.
+    Review,
+}
+
+impl GrantAct {
+    /// Every act.
+    pub const ALL: [GrantAct; 7] = [
+        GrantAct::Use,
+        GrantAct::Extend,
+        GrantAct::Narrow,
+        GrantAct::Revoke,
+        GrantAct::PassUseBy,
+        GrantAct::PassEnd,
+        GrantAct::Review,
+    ];
+
+    /// The act in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            GrantAct::Use => "use",
+            GrantAct::Extend => "extend",
+            GrantAct::Narrow => "narrow",
+            GrantAct::Revoke => "revoke",
+            GrantAct::PassUseBy => "pass use-by",
+            GrantAct::PassEnd => "pass end",
+            GrantAct::Review => "review",
+        }
+    }
+}
+
+/// The state of a request after an act; `None` where the act is refused.
+pub fn request_after(state: RequestState, act: RequestAct) -> Option<RequestState> {
+    match (state, act) {
+        (RequestState::Pending, RequestAct::ApproveNotLast) => Some(RequestState::Pending),
+        (RequestState::Pending, RequestAct::ApproveLast) => Some(RequestState::Approved),
+        (RequestState::Pending, RequestAct::Deny) => Some(RequestState::Denied),
+        (RequestState::Pending, RequestAct::Withdraw) => Some(RequestState::Withdrawn),
+        (RequestState::Pending, RequestAct::PassDecideBy) => Some(RequestState::Lapsed),
+        (RequestState::Approved | RequestState::Denied | RequestState::Withdrawn | RequestState::Lapsed, _) => None,
+    }
+}
+
+/// The state of a grant after an act; `None` where the act is refused.
+pub fn grant_after(state: GrantState, act: GrantAct) -> Option<GrantState> {
+    match (state, act) {
+        (GrantState::Ready | GrantState::Active, GrantAct::Use) => Some(GrantState::Active),
+        (GrantState::Ready | GrantState::Active, GrantAct::Extend | GrantAct::Narrow) => Some(state),
+        (GrantState::Ready | GrantState::Active, GrantAct::Revoke) => Some(GrantState::Revoked),
+        (GrantState::Ready, GrantAct::PassUseBy) => Some(GrantState::Lapsed),
+        (GrantState::Ready | GrantState::Active, GrantAct::PassEnd) => Some(GrantState::Expired),
+        // A used grant has no use-by time any more.
+        (GrantState::Active, GrantAct::PassUseBy) => None,
+        // What was done can be reviewed when nothing more can be done.
+        (GrantState::Ready | GrantState::Active, GrantAct::Review) => None,
+        (GrantState::Lapsed | GrantState::Expired | GrantState::Revoked, GrantAct::Review) => Some(state),
+        (GrantState::Lapsed | GrantState::Expired | GrantState::Revoked, _) => None,
+    }
+}
