@@ -1,0 +1,152 @@
+//! The proof that a ledger is whole, for people who do not trust the gateway.
+
+use super::ReadError;
+use crate::ledger::recover::feed;
+use crate::ledger::segment::{self, Segment};
+use belay_ledger::{Damage, DamageKind, Position, Verifier};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+/// How often an unfinished append is looked at again before it is called one: a live gateway finishes it.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// What verifying a ledger found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Segments looked at.
+    pub segments: u64,
+    /// Proven records.
+    pub records: u64,
+    /// Bytes of proven records and headers.
+    pub bytes: u64,
+    /// Where the ledger stands after the last proven record: note it elsewhere, and compare it next time.
+    pub position: String,
+    /// The first thing that is wrong. Nothing after it is proven.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub damage: Option<Fault>,
+    /// Bytes of an unfinished append at the very end. A crash leaves them, and so does who changes the last record.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub torn: Option<Fault>,
+    /// Whether the position that was to be compared is one that this ledger went through.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub known: Option<bool>,
+}
+
+/// Where something is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The segment's file name.
+    pub file: String,
+    /// The record.
+    pub seq: u64,
+    /// The byte of the file.
+    pub offset: u64,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Report {
+    /// Whether everything that was looked at is as it was written.
+    pub fn is_intact(&self) -> bool {
+        self.damage.is_none() && self.torn.is_none() && self.known != Some(false)
+    }
+}
+
+/// Proves the ledger in `dir` from its first record to its last.
+pub fn verify(dir: &Path) -> Result<Report, ReadError> {
+    run(dir, None)
+}
+
+/// The same, and that the ledger went through `known`: what was recorded before it is what is recorded now.
+pub fn verify_against(dir: &Path, known: Position) -> Result<Report, ReadError> {
+    run(dir, Some(known))
+}
+
+fn run(dir: &Path, known: Option<Position>) -> Result<Report, ReadError> {
+    let mut report = prove(dir, known)?;
+    for _ in 1..LOOKS {
+        if report.torn.is_none() {
+            break;
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+        let again = prove(dir, known)?;
+        if again.torn == report.torn {
+            break;
+        }
+        report = again;
+    }
+    Ok(report)
+}
+
+fn prove(dir: &Path, known: Option<Position>) -> Result<Report, ReadError> {
+    let segments = segment::list(dir).map_err(|source| ReadError::Io { path: dir.to_owned(), source })?;
+    let mut report = Report {
+        segments: segments.len() as u64,
+        records: 0,
+        bytes: 0,
+        position: String::new(),
+        damage: None,
+        torn: None,
+        known: known.map(|known| known == Position::START),
+    };
+    let mut position = Position::START;
+    for (index, segment) in segments.iter().enumerate() {
+        let last = index + 1 == segments.len();
+        match prove_segment(segment, position, last, known, &mut report)? {
+            Some(after) => position = after,
+            None => break,
+        }
+    }
+    report.position = position.to_string();
+    Ok(report)
+}
+
+/// Returns where the ledger stands after the segment; `None` when it goes no further.
+fn prove_segment(
+    segment: &Segment,
+    before: Position,
+    last: bool,
+    known: Option<Position>,
+    report: &mut Report,
+) -> Result<Option<Position>, ReadError> {
+    let failed = |source| ReadError::Io { path: segment.path.clone(), source };
+    let file_name = segment.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let fault = |damage: Damage| {
+        let Damage { seq, offset, kind } = damage;
+        Some(Fault { file: file_name.clone(), seq, offset, what: kind.to_string() })
+    };
+    if segment.first != before.size {
+        let kind = DamageKind::Disconnected { found: segment.first };
+        report.damage = fault(Damage { seq: before.size, offset: 0, kind });
+        return Ok(None);
+    }
+    let mut file = File::open(&segment.path).map_err(failed)?;
+    let mut verifier = Verifier::new(Some(before));
+    let mut after = before;
+    feed(&mut file, &mut verifier, &mut |frame| {
+        after = frame.after;
+        report.records += 1;
+        if known == Some(after) {
+            report.known = Some(true);
+        }
+    })
+    .map_err(failed)?;
+    match verifier.finish() {
+        Err(damage) => report.damage = fault(damage),
+        Ok(end) => {
+            report.bytes += end.valid_len;
+            let Some(torn) = end.torn else { return Ok(Some(after)) };
+            let cut = Damage { seq: after.size, offset: torn.offset, kind: DamageKind::Truncated };
+            if last {
+                let what = format!("{} bytes of an unfinished append", torn.bytes);
+                report.torn = fault(cut).map(|fault| Fault { what, ..fault });
+                return Ok(Some(after));
+            }
+            report.damage = fault(cut);
+        }
+    }
+    Ok(None)
+}
