@@ -1,0 +1,116 @@
+//! Belay's own hand in a PostgreSQL target: a role per grant, the end of back ends, the checks.
+//!
+//! Nothing here decides who may do what, and no statement of a client passes through here. It works with a control
+//! user that is no superuser: that user makes the roles, is a member of each role it made, and so may end their
+//! back ends and see them, but nobody else's.
+
+mod back_end;
+mod check;
+mod connect;
+mod drop_role;
+mod fault;
+mod password;
+mod pool;
+mod privileges;
+mod role;
+mod role_name;
+mod setup;
+
+pub use setup::setup_sql;
+
+use back_end::{EndBackEnd, EndBackEnds};
+use belay_engine::{BoxFuture, Control, ControlError, Report, RoleSpec, TargetAccess};
+use belay_model::Target;
+use check::{Facts, LoginTrial};
+use drop_role::DropRole;
+use fault::other;
+use password::Passwords;
+use pool::{Lane, Pool};
+use role::{EnsureRole, ListRoles};
+use role_name::RoleName;
+use std::sync::Arc;
+
+/// The control side of one target.
+pub struct PgControl {
+    target: Target,
+    pool: Result<Pool, ControlError>,
+    passwords: Passwords,
+}
+
+impl PgControl {
+    /// For this target. Connects at the first use; a TLS setting that cannot work is told there too.
+    pub fn new(access: &TargetAccess) -> PgControl {
+        PgControl { target: access.target.clone(), pool: Pool::new(access), passwords: Passwords::default() }
+    }
+
+    fn pool(&self) -> Result<&Pool, ControlError> {
+        self.pool.as_ref().map_err(Clone::clone)
+    }
+
+    async fn make_role(&self, spec: &RoleSpec) -> Result<Arc<str>, ControlError> {
+        let name = RoleName::checked(&spec.name)?;
+        let password = self.passwords.of(&spec.name)?;
+        let act = EnsureRole { spec, name: &name, home: &self.target.database, password: &password };
+        self.pool()?.perform(Lane::Ordinary, &spec.database, &act).await?;
+        password.mark_set();
+        Ok(password.reveal())
+    }
+
+    async fn end(&self, role: &str) -> Result<u32, ControlError> {
+        let name = RoleName::checked(role)?;
+        let pool = self.pool()?;
+        self.passwords.forget(role);
+        let act = EndBackEnds { role: &name, bar_login: true };
+        let Some(ended) = pool.perform(Lane::Ending, &self.target.database, &act).await? else { return Ok(0) };
+        DropRole { name: &name, oid: ended.oid, home: &self.target.database }.run(pool).await.map_err(|error| {
+            let message =
+                format!("role `{role}` can no longer log in and has no back ends, but stays: {}", error.message);
+            ControlError { failure: error.failure, message }
+        })?;
+        Ok(ended.count)
+    }
+
+    async fn report(&self) -> Result<Report, ControlError> {
+        let facts = self.pool()?.perform(Lane::Ordinary, &self.target.database, &Facts).await?;
+        let trial = LoginTrial::run(self).await;
+        Ok(check::report(&self.target, &facts, &trial))
+    }
+}
+
+impl Control for PgControl {
+    fn ensure_role<'a>(&'a self, spec: &'a RoleSpec) -> BoxFuture<'a, Result<Arc<str>, ControlError>> {
+        Box::pin(self.make_role(spec))
+    }
+
+    fn end_role<'a>(&'a self, role: &'a str) -> BoxFuture<'a, Result<u32, ControlError>> {
+        Box::pin(self.end(role))
+    }
+
+    fn end_backends<'a>(&'a self, role: &'a str) -> BoxFuture<'a, Result<u32, ControlError>> {
+        Box::pin(async move {
+            let act = EndBackEnds { role: &RoleName::checked(role)?, bar_login: false };
+            let ended = self.pool()?.perform(Lane::Ending, &self.target.database, &act).await?;
+            Ok(ended.map_or(0, |ended| ended.count))
+        })
+    }
+
+    fn end_backend<'a>(&'a self, role: &'a str, backend: i32) -> BoxFuture<'a, Result<(), ControlError>> {
+        Box::pin(async move {
+            let act = EndBackEnd { role: &RoleName::checked(role)?, pid: backend };
+            self.pool()?.perform(Lane::Ending, &self.target.database, &act).await
+        })
+    }
+
+    fn roles<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, ControlError>> {
+        Box::pin(async move {
+            if prefix.is_empty() {
+                return Err(other("a prefix is needed to list roles"));
+            }
+            self.pool()?.perform(Lane::Ordinary, &self.target.database, &ListRoles { prefix }).await
+        })
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<Report, ControlError>> {
+        Box::pin(self.report())
+    }
+}

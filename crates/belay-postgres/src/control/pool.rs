@@ -1,0 +1,126 @@
+//! Control connections, kept warm.
+
+use super::connect::Dialer;
+use super::fault::{Fault, late, unreachable_target};
+use belay_engine::{ControlError, TargetAccess};
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_postgres::Client;
+
+/// Connections at once, for making roles and for ending them: at most eight to a target.
+const AT_ONCE: usize = 4;
+/// Idle connections kept for one database.
+const IDLE: usize = 2;
+/// Databases of a target that idle connections are kept for.
+const DATABASES: usize = 8;
+const ATTEMPTS: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(10);
+const QUEUE: Duration = Duration::from_secs(10);
+
+/// One thing to do on a control connection. It may be tried more than once.
+pub(super) trait Act: Sync {
+    /// What it yields.
+    type Done: Send;
+
+    /// How long one try may take.
+    const LIMIT: Duration = Duration::from_secs(8);
+
+    /// Does it.
+    fn act(&self, client: &mut Client) -> impl Future<Output = Result<Self::Done, Fault>> + Send;
+}
+
+/// Which queue an act stands in. Ends never wait behind the making of roles.
+#[derive(Clone, Copy)]
+pub(super) enum Lane {
+    Ordinary,
+    Ending,
+}
+
+/// The connections to one target.
+pub(super) struct Pool {
+    dialer: Dialer,
+    idle: Mutex<HashMap<String, Vec<Client>>>,
+    ordinary: Semaphore,
+    ending: Semaphore,
+}
+
+impl Pool {
+    /// An empty pool; fails where the target's settings cannot work.
+    pub(super) fn new(access: &TargetAccess) -> Result<Pool, ControlError> {
+        Ok(Pool {
+            dialer: Dialer::new(access)?,
+            idle: Mutex::default(),
+            ordinary: Semaphore::new(AT_ONCE),
+            ending: Semaphore::new(AT_ONCE),
+        })
+    }
+
+    /// What opens connections.
+    pub(super) fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    /// Does `act` in `database`, again on collisions and on connections that had died.
+    pub(super) async fn perform<A: Act>(&self, lane: Lane, database: &str, act: &A) -> Result<A::Done, ControlError> {
+        let _turn = self.turn(lane).await?;
+        let mut attempt = 1;
+        loop {
+            match self.attempt(database, act, attempt > 1).await {
+                Ok(done) => return Ok(done),
+                Err(fault) if attempt < ATTEMPTS && fault.is_passing() => {
+                    tokio::time::sleep(PAUSE * attempt).await;
+                    attempt += 1;
+                }
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+    }
+
+    async fn turn(&self, lane: Lane) -> Result<SemaphorePermit<'_>, ControlError> {
+        let semaphore = match lane {
+            Lane::Ordinary => &self.ordinary,
+            Lane::Ending => &self.ending,
+        };
+        let permit = tokio::time::timeout(QUEUE, semaphore.acquire()).await.map_err(|_| late(QUEUE))?;
+        permit.map_err(|_| unreachable_target("the gateway is stopping"))
+    }
+
+    /// A connection goes back only when its act came to an end; a dropped future closes it.
+    async fn attempt<A: Act>(&self, database: &str, act: &A, fresh: bool) -> Result<A::Done, Fault> {
+        let recycled = if fresh { None } else { self.take(database) };
+        let mut client = match recycled {
+            Some(client) => client,
+            None => self.dialer.dial(database).await.map_err(ControlError::from)?,
+        };
+        let result = tokio::time::timeout(A::LIMIT, act.act(&mut client)).await.map_err(|_| late(A::LIMIT))?;
+        if result.as_ref().err().is_none_or(|fault| !fault.breaks_connection()) {
+            self.put_back(database, client);
+        }
+        result
+    }
+
+    fn take(&self, database: &str) -> Option<Client> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let clients = idle.get_mut(database)?;
+        while let Some(client) = clients.pop() {
+            if !client.is_closed() {
+                return Some(client);
+            }
+        }
+        None
+    }
+
+    fn put_back(&self, database: &str, client: Client) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if !idle.contains_key(database) && idle.len() >= DATABASES {
+            return;
+        }
+        let clients = idle.entry(database.to_owned()).or_default();
+        if clients.len() < IDLE && !client.is_closed() {
+            clients.push(client);
+        }
+    }
+}
