@@ -146,7 +146,7 @@ mod tests {
     use std::time::Duration;
     use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
 
     fn config(dir: &Path, names: &[&str]) -> Config {
         let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();

@@ -25,7 +25,7 @@ pub(super) const CERT_FILE: &str = "server.pem";
 pub(super) const KEY_FILE: &str = "server.key";
 const CA_KEY_FILE: &str = "ca.key";
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 const AUTHORITY_DAYS: u32 = 3_650;
 /// The longest life that all clients accept (Apple's bound is 398 days).
 const SERVER_DAYS: u32 = 397;

@@ -1,0 +1,132 @@
+//! Opens what a server stands on: certificate, ledger, store. Starts no listener.
+//!
+//! The order matters: whatever cannot be opened stops the start before anything else is changed, and the ledger is
+//! open before the store, because the desk records what it does from its first act on.
+
+use crate::config::Config;
+use crate::desk::{Clock, Desk, DeskError, Recorder, SystemClock, Unrecorded};
+use crate::ledger::{Ledger, LedgerError, Opened, Settings};
+use crate::tls::{ServerIdentity, TlsError};
+use belay_engine::BoxFuture;
+use belay_model::{Event, EventKind};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Where the ledger is, in the data directory.
+pub const LEDGER_DIR: &str = "ledger";
+/// Where the command line of the same machine finds the address of the API, in the data directory.
+pub const API_FILE: &str = "api.url";
+
+/// A server that cannot start, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error("data directory `{}` cannot be used: {cause}", path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] DeskError),
+    /// A listener.
+    #[error("cannot listen on {address} for {what}: {cause}")]
+    Listen {
+        /// What for: `PostgreSQL`, `the API`, `operators`.
+        what: &'static str,
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The ledger could not take the record of the start.
+    #[error("the ledger cannot be written: {0}")]
+    Unrecorded(Arc<str>),
+}
+
+/// What a server stands on.
+pub struct Foundation {
+    /// What people do.
+    pub desk: Arc<Desk>,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// What was found in it.
+    pub opened: Opened,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The certificate.
+    pub identity: ServerIdentity,
+    /// The file with the administrator's first token, if this is the first start.
+    pub first_token: Option<PathBuf>,
+}
+
+impl Foundation {
+    /// Opens everything in the data directory, which is made at the first start.
+    pub async fn open(config: &Config, version: &str) -> Result<Foundation, StartError> {
+        let dir = &config.data_dir;
+        make_private(dir).map_err(|cause| StartError::DataDir { path: dir.clone(), cause })?;
+        let identity = ServerIdentity::open(config, SystemTime::now())?;
+        let (ledger, opened) = open_ledger(config).await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let recorder = Arc::new(LedgerRecorder(ledger.clone()));
+        let desk = Desk::open(dir, recorder, Arc::clone(&clock)).await?;
+        let started = EventKind::ServerStarted { version: version.to_owned() };
+        let recorded = ledger.record_durable(Event::new(clock.now(), started)).await;
+        recorded.map_err(|down| StartError::Unrecorded(down.why))?;
+        let first_token = desk.bootstrap().await?;
+        Ok(Foundation { desk: Arc::new(desk), ledger, opened, clock, identity, first_token })
+    }
+}
+
+/// Records the end and closes the ledger. What could not be written is in the error.
+pub async fn close(ledger: Ledger, clock: &dyn Clock) -> Result<(), Arc<str>> {
+    let event = Event::new(clock.now(), EventKind::ServerStopped);
+    ledger.record_durable(event).await.map_err(|down| down.why)?;
+    let closed = tokio::task::spawn_blocking(move || ledger.close()).await;
+    closed.map_err(|_| Arc::from("closing it failed"))?.map_err(|down| down.why)
+}
+
+/// Makes the directory, for its owner only; one that is there is left as it is.
+fn make_private(dir: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+async fn open_ledger(config: &Config) -> Result<(Ledger, Opened), StartError> {
+    let mut settings = Settings::new(config.data_dir.join(LEDGER_DIR));
+    settings.segment_bytes = u64::from(config.ledger.segment_bytes.get());
+    let path = settings.dir.clone();
+    let opened = tokio::task::spawn_blocking(move || Ledger::open_with(&settings)).await;
+    let failed =
+        |cause: tokio::task::JoinError| StartError::DataDir { path, cause: io::Error::other(cause.to_string()) };
+    Ok(opened.map_err(failed)??)
+}
+
+/// The desk's door to the ledger.
+struct LedgerRecorder(Ledger);
+
+impl Recorder for LedgerRecorder {
+    fn record(&self, event: Event) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Err(event) = self.0.try_record(event)
+                && self.0.record_late(event).is_err()
+            {
+                tracing::error!("an event was not recorded: the ledger's queue is full");
+            }
+        })
+    }
+
+    fn record_durable(&self, event: Event) -> BoxFuture<'_, Result<(), Unrecorded>> {
+        Box::pin(async move { self.0.record_durable(event).await.map_err(|_| Unrecorded) })
+    }
+}

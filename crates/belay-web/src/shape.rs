@@ -1,0 +1,92 @@
+//! The shapes of the API's JSON, one file per resource. The command line reads the same shapes.
+//!
+//! `snake_case`, times in RFC 3339 UTC, `kind` and `api_version` on every object.
+
+mod audit;
+mod gateway;
+mod grant;
+mod person;
+mod request;
+mod rule;
+mod session;
+mod target;
+mod time;
+
+pub use audit::{AuditEntry, Verification};
+pub use gateway::{Gateway, Me};
+pub use grant::{Extend, Grant, GrantToken, Narrow, Review};
+pub use person::{ApiToken, LoggedIn, Login, NewApiToken, NewUser, Password, User, UserChange, UserWithToken};
+pub use request::{Deny, GrantOfRequest, NewRequest, Request};
+pub(crate) use rule::hours;
+pub use rule::{NewRule, Rule};
+pub use session::{Connection, Ended, Session};
+pub use target::{Layer, NewTarget, Target, TargetReport};
+pub use time::Time;
+
+use crate::Problem;
+use belay_model::{Effect, Effects, Resource};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The version of all shapes.
+pub const API_VERSION: &str = "v1";
+
+/// What an object is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Head {
+    /// The kind of object.
+    pub kind: String,
+    /// The version of its shape.
+    pub api_version: String,
+}
+
+impl Head {
+    pub(crate) fn of(kind: &str) -> Head {
+        Head { kind: kind.to_owned(), api_version: API_VERSION.to_owned() }
+    }
+}
+
+/// Several objects of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct List<T> {
+    /// What it is.
+    #[serde(flatten)]
+    pub head: Head,
+    /// The objects.
+    pub items: Vec<T>,
+}
+
+impl<T> List<T> {
+    pub(crate) fn of(kind: &str, items: impl IntoIterator<Item = T>) -> List<T> {
+        List { head: Head::of(&format!("{kind}_list")), items: items.into_iter().collect() }
+    }
+}
+
+pub(crate) fn words(effects: Effects) -> Vec<String> {
+    [(effects.read, "read"), (effects.write, "write")]
+        .into_iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, word)| word.to_owned())
+        .collect()
+}
+
+/// `None` when nothing was said.
+pub(crate) fn effects(words: &[String]) -> Result<Option<Effects>, Problem> {
+    let mut effects = Effects::default();
+    for word in words {
+        effects = effects.with(word.parse::<Effect>().map_err(|error| Problem::invalid("effects", error.to_string()))?);
+    }
+    Ok((!words.is_empty()).then_some(effects))
+}
+
+pub(crate) fn paths(resources: &[Resource]) -> Vec<String> {
+    resources.iter().map(ToString::to_string).collect()
+}
+
+/// The word that serde writes for a state or a reason.
+pub(crate) fn word(value: impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
