@@ -63,8 +63,7 @@ impl TargetTls {
         if TargetTls::is_socket(target) {
             return Ok(TargetTls::Off);
         }
-        let name =
-            ServerName::try_from(target.host.clone()).map_err(|_| TargetTlsError::Host(target.host.clone()))?;
+        let name = ServerName::try_from(target.host.clone()).map_err(|_| TargetTlsError::Host(target.host.clone()))?;
         Ok(TargetTls::On { config: Arc::new(client_config(provider, check)?), name })
     }
 }

@@ -45,7 +45,9 @@ impl Act for EndBackEnds<'_> {
             return Ok(None);
         };
         let oid: u32 = row.try_get(0)?;
-        if self.bar_login && let Err(fault) = self.bar(client).await {
+        if self.bar_login
+            && let Err(fault) = self.bar(client).await
+        {
             // Somebody holds the role's row. Its back ends need not wait for that.
             client.query_typed(SIGNAL, &[(&oid, Type::OID)]).await?;
             return Err(fault);

@@ -101,7 +101,11 @@ fn encryption(target: &Target, facts: &Found) -> Layer {
     }
     match &facts.tls_version {
         Some(version) => layer("encryption to the target", true, version.clone()),
-        None => layer("encryption to the target", false, format!("tls is `{}`: passwords and rows go in the clear; set tls = \"verify-full\"", target.tls)),
+        None => layer(
+            "encryption to the target",
+            false,
+            format!("tls is `{}`: passwords and rows go in the clear; set tls = \"verify-full\"", target.tls),
+        ),
     }
 }
 
@@ -113,7 +117,13 @@ fn identity(target: &Target) -> Layer {
     match target.tls.as_str() {
         "verify-full" => layer(name, true, "certificate and host name are verified"),
         "verify-ca" => layer(name, true, "certificate is verified, host name is not"),
-        other => layer(name, false, format!("tls is `{other}`: anybody on the way can pose as the target; set tls = \"verify-full\" and give its authority's certificate")),
+        other => layer(
+            name,
+            false,
+            format!(
+                "tls is `{other}`: anybody on the way can pose as the target; set tls = \"verify-full\" and give its authority's certificate"
+            ),
+        ),
     }
 }
 
@@ -154,10 +164,18 @@ fn closed(hole: &PublicHole, facts: &Found) -> Layer {
 }
 
 fn activity(facts: &Found) -> Layer {
-    let mut layer = layer("activity is visible", facts.track_activities && facts.track_counts, "track_activities and track_counts are on");
+    let mut layer = layer(
+        "activity is visible",
+        facts.track_activities && facts.track_counts,
+        "track_activities and track_counts are on",
+    );
     if !layer.active {
         "track_activities or track_counts is off: what sessions do cannot be watched".clone_into(&mut layer.detail);
-        layer.sql = vec!["ALTER SYSTEM SET track_activities = on;".to_owned(), "ALTER SYSTEM SET track_counts = on;".to_owned(), "SELECT pg_reload_conf();".to_owned()];
+        layer.sql = vec![
+            "ALTER SYSTEM SET track_activities = on;".to_owned(),
+            "ALTER SYSTEM SET track_counts = on;".to_owned(),
+            "SELECT pg_reload_conf();".to_owned(),
+        ];
     }
     layer
 }

@@ -30,7 +30,11 @@ impl Dialer {
         let target = &access.target;
         let tls = TargetTls::of(target).map_err(|error| other(error.to_string()))?;
         let mut config = Config::new();
-        if TargetTls::is_socket(target) { config.host_path(&target.host) } else { config.host(&target.host) };
+        if TargetTls::is_socket(target) {
+            config.host_path(&target.host)
+        } else {
+            config.host(&target.host)
+        };
         config.port(target.port).user(&target.user).application_name("belay-control").connect_timeout(CONNECT);
         if !access.password.is_empty() {
             config.password(access.password.as_bytes());

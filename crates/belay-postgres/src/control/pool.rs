@@ -6,7 +6,7 @@ use belay_engine::{ControlError, TargetAccess};
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::Client;
 
@@ -19,6 +19,9 @@ const DATABASES: usize = 8;
 const ATTEMPTS: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(10);
 const QUEUE: Duration = Duration::from_secs(10);
+/// A connection that was idle for longer may have died without a word, so it is asked first.
+const FRESH: Duration = Duration::from_secs(15);
+const PING: Duration = Duration::from_millis(500);
 
 /// One thing to do on a control connection. It may be tried more than once.
 pub(super) trait Act: Sync {
@@ -42,7 +45,7 @@ pub(super) enum Lane {
 /// The connections to one target.
 pub(super) struct Pool {
     dialer: Dialer,
-    idle: Mutex<HashMap<String, Vec<Client>>>,
+    idle: Mutex<HashMap<String, Vec<(Client, Instant)>>>,
     ordinary: Semaphore,
     ending: Semaphore,
 }
@@ -90,7 +93,7 @@ impl Pool {
 
     /// A connection goes back only when its act came to an end; a dropped future closes it.
     async fn attempt<A: Act>(&self, database: &str, act: &A, fresh: bool) -> Result<A::Done, Fault> {
-        let recycled = if fresh { None } else { self.take(database) };
+        let recycled = if fresh { None } else { self.take(database).await };
         let mut client = match recycled {
             Some(client) => client,
             None => self.dialer.dial(database).await.map_err(ControlError::from)?,
@@ -102,15 +105,23 @@ impl Pool {
         result
     }
 
-    fn take(&self, database: &str) -> Option<Client> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let clients = idle.get_mut(database)?;
-        while let Some(client) = clients.pop() {
-            if !client.is_closed() {
+    /// An idle connection that lives.
+    async fn take(&self, database: &str) -> Option<Client> {
+        for _ in 0..=IDLE {
+            let (client, since) = self.pop(database)?;
+            if client.is_closed() {
+                continue;
+            }
+            let fresh = since.elapsed() < FRESH;
+            if fresh || matches!(tokio::time::timeout(PING, client.batch_execute("")).await, Ok(Ok(()))) {
                 return Some(client);
             }
         }
         None
+    }
+
+    fn pop(&self, database: &str) -> Option<(Client, Instant)> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).get_mut(database)?.pop()
     }
 
     fn put_back(&self, database: &str, client: Client) {
@@ -120,7 +131,7 @@ impl Pool {
         }
         let clients = idle.entry(database.to_owned()).or_default();
         if clients.len() < IDLE && !client.is_closed() {
-            clients.push(client);
+            clients.push((client, Instant::now()));
         }
     }
 }

@@ -132,11 +132,7 @@ impl Privileges {
     }
 
     /// Puts them right, and proves it by a last look.
-    pub(super) async fn settle(
-        transaction: &Transaction<'_>,
-        role: &RoleName,
-        wanted: &Wanted,
-    ) -> Result<(), Fault> {
+    pub(super) async fn settle(transaction: &Transaction<'_>, role: &RoleName, wanted: &Wanted) -> Result<(), Fault> {
         for _ in 0..PASSES {
             let found = Privileges::look(transaction, role.plain(), wanted).await?;
             if found.are_right() {

@@ -76,7 +76,8 @@ impl LoginTrial {
     pub(super) fn password_layer(&self, encryption: &str) -> Layer {
         let name = "passwords are checked";
         if self.any_password {
-            let detail = "a wrong password was let in: pg_hba.conf says `trust` for this gateway; write `scram-sha-256`";
+            let detail =
+                "a wrong password was let in: pg_hba.conf says `trust` for this gateway; write `scram-sha-256`";
             return layer(name, false, detail);
         }
         if self.login.is_err() {
