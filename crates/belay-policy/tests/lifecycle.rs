@@ -1,5 +1,7 @@
 //! What no sequence of acts may lead to, and the steps one by one.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 use belay_model::{
     AccessRequest, Effects, Grant, GrantState, Hours, Name, Principal, RequestState, Resource, Role, Rule, RuleId,
     Span, Timestamp,

@@ -2,6 +2,8 @@
 //!
 //! After a change that is meant, `BELAY_BLESS=1 cargo test -p belay-policy --test tables` writes them anew.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 use belay_model::{GrantState, RequestState, Role};
 use belay_policy::{Action, GrantAct, RequestAct, grant_after, reach, request_after};
 use std::fmt::Write;

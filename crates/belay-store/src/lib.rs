@@ -1,8 +1,31 @@
 //! What Belay remembers: people, targets, rules, requests, grants and sessions, in one SQLite file.
 //!
 //! This crate does not decide and reads no clock. It keeps no secret in the clear: passwords come in
-//! hashed or sealed, tokens as hashes and verifiers. Changes go through one [`Writing`] at a time.
+//! hashed or sealed, tokens as hashes and verifiers. Reads go through a [`Reader`], changes through one
+//! [`Writing`] at a time: what it read is still true when it commits.
 
+mod api_token;
+mod error;
+mod grant;
+mod lock;
+mod look;
+mod meta;
+mod open;
+mod owed;
+mod request;
+mod row;
+mod rule;
+mod session;
+mod target;
 mod user;
 
-pub use user::{ApiToken, User};
+pub use api_token::{ApiToken, TokenOwner};
+pub use error::StoreError;
+pub use grant::{GrantRecord, LoginRecord, StoredVerifier};
+pub use look::{Look, Reader, Writing};
+pub use open::Store;
+pub use target::SealedSecret;
+pub use user::User;
+
+/// The most rows a list returns, newest first.
+pub const LIST_MOST: i64 = 1_000;
