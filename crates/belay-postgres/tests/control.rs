@@ -1,5 +1,7 @@
 //! The control side of a target, on a real PostgreSQL.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
+
 use belay_engine::{Control, ControlFailure, Report, RoleSpec, TargetAccess};
 use belay_model::{Effects, Resource, Target, Timestamp};
 use belay_postgres::{PgControl, setup_sql};
@@ -209,7 +211,9 @@ async fn narrowed_resources_and_strange_privileges_are_taken_away() {
         "CREATE SCHEMA mine",
     ];
     for sql in refused {
-        assert_eq!(outcome(&client, sql).await, "42501", "{sql}");
+        // Version 14 lets PUBLIC create in `public`; `check` says so.
+        let open = postgres.major() == 14 && sql.starts_with("CREATE TABLE");
+        assert_eq!(outcome(&client, sql).await, if open { "ok" } else { "42501" }, "{sql}");
     }
 }
 

@@ -11,6 +11,7 @@ use belay_engine::{Layer, Report};
 use belay_model::Target;
 use facts::{Found, Hole};
 use postgres_protocol::escape::escape_identifier;
+use std::fmt::Write as _;
 
 const OLDEST: i32 = 14;
 const NEWEST: i32 = 18;
@@ -183,7 +184,7 @@ fn activity(facts: &Found) -> Layer {
 fn names(found: &[&facts::Item]) -> String {
     let mut text = found.iter().take(NAMED).map(|item| item.name.as_str()).collect::<Vec<_>>().join(", ");
     if found.len() > NAMED {
-        text.push_str(&format!(" and {} more", found.len() - NAMED));
+        let _ = write!(text, " and {} more", found.len() - NAMED);
     }
     text
 }

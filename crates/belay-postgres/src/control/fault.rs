@@ -80,7 +80,7 @@ fn told(error: &tokio_postgres::Error) -> ControlError {
         "28" => ControlFailure::Forbidden,
         "08" | "53" | "57" if *code != SqlState::QUERY_CANCELED => ControlFailure::Unreachable,
         "25" if *code == SqlState::READ_ONLY_SQL_TRANSACTION => {
-            message = "the target is read-only: roles are made at its primary".to_owned();
+            "the target is read-only: roles are made at its primary".clone_into(&mut message);
             ControlFailure::Forbidden
         }
         _ => ControlFailure::Other,

@@ -39,6 +39,7 @@ pub(super) struct EnsureRole<'a> {
 }
 
 /// What the target says of the role.
+#[expect(clippy::struct_excessive_bools, reason = "one row of the catalog, read and used up at once")]
 struct RoleFacts {
     exists: bool,
     until: String,

@@ -60,6 +60,7 @@ WHERE n <= 1000 ORDER BY kind, n";
 pub(in crate::control) struct Facts;
 
 /// The facts.
+#[expect(clippy::struct_excessive_bools, reason = "a row of independent facts")]
 pub(in crate::control) struct Found {
     pub(super) version: String,
     pub(super) version_number: i32,
