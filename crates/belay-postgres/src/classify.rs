@@ -1,0 +1,171 @@
+//! What a statement does, by PostgreSQL's own grammar.
+//!
+//! Does not decide, does no IO and reads no clock. It does not know the target's catalog either: that an unqualified
+//! name means `pg_catalog`'s function, what views and operators call, and which columns are functions is settled by
+//! the role in the database until the catalog is read.
+//!
+//! Whatever is not understood is one [`Effect::Opaque`](belay_model::Effect::Opaque) statement with the reason. No
+//! text can make it panic, overflow a stack, or work without bound.
+
+mod cache;
+mod catalog;
+mod definition;
+mod findings;
+mod functions;
+mod limits;
+mod session;
+mod shape;
+mod stack;
+mod statement;
+mod walk;
+
+pub use limits::Limits;
+
+use belay_model::{Code, Effect, Statement};
+use cache::Verdicts;
+use functions::Functions;
+use pg_query::Error;
+use std::sync::Arc;
+
+/// Reads the texts of messages. One serves any number of threads.
+#[derive(Debug)]
+pub struct Classifier {
+    limits: Limits,
+    functions: Functions,
+    verdicts: Verdicts,
+}
+
+impl Default for Classifier {
+    fn default() -> Classifier {
+        Classifier::new(Limits::default())
+    }
+}
+
+impl Classifier {
+    /// A classifier under these bounds, with nothing remembered.
+    pub fn new(limits: Limits) -> Classifier {
+        Classifier { limits, functions: Functions::shipped(), verdicts: Verdicts::new(limits.cache) }
+    }
+
+    /// The statements of one message, in order; none where the text holds none.
+    ///
+    /// Wants 1.5 MiB of free stack; what could need more is parsed on a thread of its own.
+    pub fn classify(&self, text: &str) -> Arc<[Statement]> {
+        if text.len() > self.limits.text {
+            return refused(Code::TooLarge, format!("the text is longer than {} bytes", self.limits.text));
+        }
+        if is_blank(text) {
+            return Arc::from([]);
+        }
+        if let Some(known) = self.verdicts.of_text(text) {
+            return known;
+        }
+        let tokens = match pg_query::scan_tokens(text) {
+            Ok(tokens) => tokens,
+            Err(error) => return self.remember(text, refused_by_parser(error)),
+        };
+        let key = shape::key(text, &tokens);
+        if let Some(known) = key.as_deref().and_then(|key| self.verdicts.of_shape(key)) {
+            return known;
+        }
+        let nesting = shape::nesting(&tokens);
+        drop(tokens);
+        let (statements, by_shape) = self.read(text, nesting);
+        if let (Some(key), true) = (key, by_shape) {
+            self.verdicts.remember_shape(key, &statements);
+            return statements;
+        }
+        self.remember(text, statements)
+    }
+
+    /// The statements, and whether any text of the same shape has the same.
+    fn read(&self, text: &str, nesting: usize) -> (Arc<[Statement]>, bool) {
+        if nesting > self.limits.nesting {
+            let because = format!("the text is nested deeper than {} levels", self.limits.nesting);
+            return (refused(Code::TooLarge, because), false);
+        }
+        let read = stack::with_room_for(nesting, || match pg_query::parse(text, 0) {
+            Ok(tree) => statement::all(&self.functions, &tree.protobuf),
+            Err(error) => (refused_by_parser(error), false),
+        });
+        // A parser that panics and a thread that cannot start are the same to the client: not understood.
+        read.unwrap_or_else(|| (refused(Code::Opaque, "the text could not be read".to_owned()), false))
+    }
+
+    fn remember(&self, text: &str, statements: Arc<[Statement]>) -> Arc<[Statement]> {
+        self.verdicts.remember_text(text, &statements);
+        statements
+    }
+}
+
+/// Whether the lexer finds nothing at all: `pg_query::scan_tokens` of 18.1 takes a slice at a null pointer then, which
+/// is undefined behaviour and ends the process in debug builds. A comment is a token.
+fn is_blank(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' ' | b'\t'..=b'\r'))
+}
+
+fn refused(code: Code, because: String) -> Arc<[Statement]> {
+    let mut statement = Statement::new(Effect::Opaque, "statement");
+    statement.because = Some(because);
+    statement.code = Some(code);
+    Arc::from([statement])
+}
+
+fn refused_by_parser(error: Error) -> Arc<[Statement]> {
+    let because = match error {
+        Error::Parse(message) | Error::Scan(message) => message,
+        Error::Conversion(_) => "the text holds a NUL character".to_owned(),
+        other => other.to_string(),
+    };
+    let exhausted = because.contains("stack depth limit exceeded") || because.contains("memory exhausted");
+    refused(if exhausted { Code::TooLarge } else { Code::Opaque }, because)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_without_statements_has_none() {
+        for text in ["", " ", "\t\n\u{b}\u{c}\r", ";", ";;\n;", "-- a comment", "/* a /* nested */ comment */"] {
+            assert!(Classifier::default().classify(text).is_empty(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_parser_refuses_is_opaque_in_the_parsers_own_words() {
+        let statements = Classifier::default().classify("slect 1");
+        assert_eq!(statements.len(), 1);
+        assert_eq!(statements[0].effect, Effect::Opaque);
+        assert_eq!(statements[0].because.as_deref(), Some("syntax error at or near \"slect\""));
+        assert_eq!(statements[0].code, Some(Code::Opaque));
+    }
+
+    #[test]
+    fn a_text_over_the_bound_is_refused_unread() {
+        let classifier = Classifier::new(Limits { text: 20, ..Limits::default() });
+        assert_eq!(classifier.classify("SELECT 1 AS twenty__")[0].effect, Effect::Read);
+        assert_eq!(classifier.classify("SELECT 1 AS twentyone")[0].code, Some(Code::TooLarge));
+    }
+
+    #[test]
+    fn texts_of_one_shape_share_one_verdict_and_texts_of_another_do_not() {
+        let classifier = Classifier::default();
+        let first = classifier.classify("SELECT a FROM t WHERE b = 1 AND c = 'x'");
+        let same = classifier.classify("SELECT a /* note */ FROM t  WHERE b = 22 AND c = E'\\'y'");
+        let other = classifier.classify("SELECT a FROM u WHERE b = 1 AND c = 'x'");
+        assert!(Arc::ptr_eq(&first, &same));
+        assert!(!Arc::ptr_eq(&first, &other));
+        assert_eq!(other[0].relations[0].name, "u");
+    }
+
+    #[test]
+    fn a_verdict_that_a_literal_settles_is_not_shared() {
+        let classifier = Classifier::default();
+        let allowed = classifier.classify("SELECT set_config('search_path', 'x', false)");
+        let guarded = classifier.classify("SELECT set_config('role', 'x', false)");
+        assert_eq!((allowed[0].effect, guarded[0].effect), (Effect::Read, Effect::Privilege));
+        assert_eq!(classifier.classify("SET client_encoding = 'UTF8'")[0].effect, Effect::Session);
+        assert_eq!(classifier.classify("SET client_encoding = 'SJIS'")[0].effect, Effect::Privilege);
+    }
+}

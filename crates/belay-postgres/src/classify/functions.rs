@@ -1,0 +1,96 @@
+//! Which functions are known to change nothing and to show nothing but what the statement names.
+//!
+//! The lists are data files beside this one. They speak of `pg_catalog` and `information_schema` only, and take an
+//! unqualified name to be `pg_catalog`'s: what shadows it is a matter of the target's catalog.
+
+use std::collections::{HashMap, HashSet};
+
+const STABLE: &str = include_str!("functions/stable.txt");
+const VOLATILE: &str = include_str!("functions/volatile.txt");
+const WITHHELD: &str = include_str!("functions/withheld.txt");
+
+/// The lists, ready to ask.
+#[derive(Debug)]
+pub(super) struct Functions {
+    harmless: HashSet<&'static str>,
+    withheld: HashMap<&'static str, &'static str>,
+}
+
+/// What is known of a function by its name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It changes nothing.
+    Harmless,
+    /// It sets a setting: its arguments decide.
+    SetsSetting,
+    /// Refused, as words after "calls NAME, which".
+    Refused(&'static str),
+}
+
+impl Functions {
+    /// The lists that are shipped.
+    pub(super) fn shipped() -> Functions {
+        let names = lines(STABLE).flat_map(str::split_whitespace);
+        let reasoned = |text: &'static str| lines(text).filter_map(|line| line.split_once(": "));
+        Functions {
+            harmless: names.chain(reasoned(VOLATILE).map(|(name, _)| name)).collect(),
+            withheld: reasoned(WITHHELD).collect(),
+        }
+    }
+
+    /// What is known of the function of this name; the schema is empty where the statement names none.
+    pub(super) fn known(&self, schema: &str, name: &str) -> Known {
+        match schema {
+            "" | "pg_catalog" if name == "set_config" => Known::SetsSetting,
+            "" | "pg_catalog" => self.own(name),
+            "information_schema" if self.harmless.contains(format!("{schema}.{name}").as_str()) => Known::Harmless,
+            _ => Known::Refused("is not one of PostgreSQL's own functions"),
+        }
+    }
+
+    fn own(&self, name: &str) -> Known {
+        if self.harmless.contains(name) {
+            return Known::Harmless;
+        }
+        Known::Refused(self.withheld.get(name).copied().unwrap_or("is not known to be free of side effects"))
+    }
+}
+
+fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
+    text.lines().filter(|line| !line.starts_with('#') && !line.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_function_is_both_harmless_and_withheld() {
+        let functions = Functions::shipped();
+        let both: Vec<_> = functions.withheld.keys().filter(|name| functions.harmless.contains(**name)).collect();
+        assert!(both.is_empty(), "{both:?}");
+        assert!(functions.harmless.len() > 1_800, "{}", functions.harmless.len());
+    }
+
+    #[test]
+    fn every_exception_has_a_reason() {
+        for text in [VOLATILE, WITHHELD] {
+            for line in lines(text) {
+                let (name, reason) = line.split_once(": ").expect(line);
+                assert!(!name.is_empty() && reason.len() > 5, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_of_other_schemas_and_new_names_are_refused() {
+        let functions = Functions::shipped();
+        assert_eq!(functions.known("", "lower"), Known::Harmless);
+        assert_eq!(functions.known("pg_catalog", "lower"), Known::Harmless);
+        assert_eq!(functions.known("information_schema", "_pg_expandarray"), Known::Harmless);
+        assert_eq!(functions.known("", "set_config"), Known::SetsSetting);
+        for (schema, name) in [("app", "lower"), ("", "_pg_expandarray"), ("", "fmt_money"), ("public", "set_config")] {
+            assert!(matches!(functions.known(schema, name), Known::Refused(_)), "{schema}.{name}");
+        }
+    }
+}
