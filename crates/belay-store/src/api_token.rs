@@ -53,8 +53,7 @@ impl Look<'_> {
 
     /// One token.
     pub async fn api_token(&mut self, id: ApiTokenId) -> Result<Option<ApiToken>, StoreError> {
-        let row =
-            sqlx::query("SELECT * FROM api_tokens WHERE id = ?1").bind(id.0).fetch_optional(&mut *self.0).await?;
+        let row = sqlx::query("SELECT * FROM api_tokens WHERE id = ?1").bind(id.0).fetch_optional(&mut *self.0).await?;
         row.as_ref().map(api_token).transpose()
     }
 

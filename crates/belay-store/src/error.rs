@@ -20,7 +20,9 @@ pub enum StoreError {
         detail: String,
     },
     /// A later version has written it.
-    #[error("the store `{file}` has schema {found}, and this version knows up to {known}; use a newer belay, nothing was changed")]
+    #[error(
+        "the store `{file}` has schema {found}, and this version knows up to {known}; use a newer belay, nothing was changed"
+    )]
     Newer {
         /// The file.
         file: String,

@@ -62,7 +62,8 @@ impl Look<'_> {
 
     /// The grant a request has become.
     pub async fn grant_of_request(&mut self, id: RequestId) -> Result<Option<Grant>, StoreError> {
-        let row = sqlx::query("SELECT * FROM grants WHERE request = ?1").bind(id.0).fetch_optional(&mut *self.0).await?;
+        let row =
+            sqlx::query("SELECT * FROM grants WHERE request = ?1").bind(id.0).fetch_optional(&mut *self.0).await?;
         row.as_ref().map(grant).transpose()
     }
 

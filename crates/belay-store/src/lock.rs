@@ -11,7 +11,8 @@ pub(crate) struct Lock(#[allow(dead_code, reason = "closing the file gives the l
 
 pub(crate) fn take(folder: &Path) -> Result<Lock, StoreError> {
     let path = folder.join("belay.lock");
-    let failed = |error: std::io::Error| StoreError::Folder { path: path.display().to_string(), detail: error.to_string() };
+    let failed =
+        |error: std::io::Error| StoreError::Folder { path: path.display().to_string(), detail: error.to_string() };
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
     match file.try_lock() {

@@ -16,11 +16,13 @@ impl Look<'_> {
 impl Writing {
     /// Sets a fact.
     pub async fn set_meta(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
-            .bind(key)
-            .bind(value)
-            .execute(self.connection())
-            .await?;
+        sqlx::query(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        )
+        .bind(key)
+        .bind(value)
+        .execute(self.connection())
+        .await?;
         Ok(())
     }
 }
@@ -49,10 +51,9 @@ impl Store {
         }
         let mut writing = self.write().await?;
         let reserved = writing.look().meta("connections_reserved").await?;
-        let from: i64 = reserved.map_or(Ok(0), |text| text.parse()).map_err(|_| StoreError::Row {
-            table: "meta",
-            detail: "`connections_reserved` is no number".to_owned(),
-        })?;
+        let from: i64 = reserved
+            .map_or(Ok(0), |text| text.parse())
+            .map_err(|_| StoreError::Row { table: "meta", detail: "`connections_reserved` is no number".to_owned() })?;
         let to = from.saturating_add(BLOCK);
         writing.set_meta("connections_reserved", &to.to_string()).await?;
         writing.commit().await?;

@@ -52,13 +52,8 @@ impl Store {
         check_library(&writer).await?;
         MIGRATIONS.run(&writer).await.map_err(|error| StoreError::Sqlite(error.to_string()))?;
         let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
-        let mut store = Store {
-            writer,
-            readers,
-            connection_ids: Mutex::new(0..0),
-            instance: String::new(),
-            _lock: lock,
-        };
+        let mut store =
+            Store { writer, readers, connection_ids: Mutex::new(0..0), instance: String::new(), _lock: lock };
         store.instance = store.settle_instance(fresh_instance).await?;
         Ok(store)
     }
@@ -96,8 +91,7 @@ fn options(file: &Path) -> SqliteConnectOptions {
 /// The log beside it takes over its mode.
 fn make_private(file: &Path) -> Result<(), StoreError> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-    made.map(drop)
-        .map_err(|error| StoreError::Folder { path: file.display().to_string(), detail: error.to_string() })
+    made.map(drop).map_err(|error| StoreError::Folder { path: file.display().to_string(), detail: error.to_string() })
 }
 
 /// Looks at an existing file through a connection that cannot change it.

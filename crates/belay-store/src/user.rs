@@ -43,10 +43,8 @@ impl Look<'_> {
 
     /// One person.
     pub async fn user(&mut self, name: &Name) -> Result<Option<User>, StoreError> {
-        let row = sqlx::query("SELECT * FROM users WHERE name = ?1")
-            .bind(name.as_str())
-            .fetch_optional(&mut *self.0)
-            .await?;
+        let row =
+            sqlx::query("SELECT * FROM users WHERE name = ?1").bind(name.as_str()).fetch_optional(&mut *self.0).await?;
         row.as_ref().map(user).transpose()
     }
 

@@ -1,6 +1,10 @@
 //! Why the desk could not do what was asked.
 
+use crate::people::LoginError;
+use crate::secrets::SecretError;
 use belay_model::Span;
+use belay_policy::{Refused, RuleError};
+use belay_store::StoreError;
 
 /// The desk's answer when it does not do what was asked. Texts are for the person who asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +75,65 @@ impl DeskError {
             DeskError::Throttled { retry_after } => Some(format!("try again in {retry_after}")),
             DeskError::LedgerDown => Some("the ledger's disk is full or read-only: belay doctor".to_owned()),
             DeskError::Store(_) => Some("belay doctor; the server's log says more".to_owned()),
+        }
+    }
+}
+
+impl From<StoreError> for DeskError {
+    fn from(error: StoreError) -> DeskError {
+        DeskError::Store(error.to_string())
+    }
+}
+
+impl From<SecretError> for DeskError {
+    fn from(error: SecretError) -> DeskError {
+        DeskError::Store(error.to_string())
+    }
+}
+
+impl From<LoginError> for DeskError {
+    fn from(error: LoginError) -> DeskError {
+        match error {
+            LoginError::Wrong => DeskError::Unauthenticated,
+            LoginError::Throttled(retry_after) => DeskError::Throttled { retry_after },
+            LoginError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RuleError> for DeskError {
+    fn from(error: RuleError) -> DeskError {
+        let field = match error {
+            RuleError::NoEffects => "effects",
+            RuleError::WritesAtOnce | RuleError::TooManyApprovals(_) => "approvals",
+            RuleError::NoDuration => "max_duration",
+            RuleError::Hours => "hours",
+        };
+        DeskError::Invalid { field, message: error.to_string() }
+    }
+}
+
+impl From<Refused> for DeskError {
+    fn from(refused: Refused) -> DeskError {
+        let (message, hint) = (refused.to_string(), refused.hint());
+        match refused {
+            Refused::Disabled
+            | Refused::NoRight { .. }
+            | Refused::OwnThing { .. }
+            | Refused::TooLong { .. }
+            | Refused::NotNarrower(..) => DeskError::Denied { message, hint },
+            Refused::ApprovedAlready(_)
+            | Refused::RequestClosed { .. }
+            | Refused::GrantOver { .. }
+            | Refused::NotDue(_)
+            | Refused::NotExtendable(_)
+            | Refused::NoReviewOwed(_)
+            | Refused::ReviewTooEarly(_)
+            | Refused::ReviewedAlready(..) => DeskError::Conflict { message, hint },
+            Refused::NoReason | Refused::ReasonTooLong => DeskError::Invalid { field: "reason", message },
+            Refused::Nothing("second of time") => DeskError::Invalid { field: "duration", message },
+            Refused::Nothing("effect") => DeskError::Invalid { field: "effects", message },
+            Refused::Nothing(_) | Refused::TooManyResources => DeskError::Invalid { field: "resources", message },
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The desk's door to the ledger.
 
+use crate::ledger::Ledger;
 use belay_engine::BoxFuture;
 use belay_model::Event;
 
@@ -15,4 +16,26 @@ pub trait Recorder: Send + Sync {
 
     /// Returns once the event is on the disk.
     fn record_durable(&self, event: Event) -> BoxFuture<'_, Result<(), Unrecorded>>;
+}
+
+impl Recorder for Ledger {
+    fn record(&self, event: Event) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // Down or up: it is kept in order, and a full queue is counted by the ledger.
+            if let Err(event) = self.try_record(event)
+                && let Err(lost) = self.record_late(event)
+            {
+                tracing::error!(kind = lost.kind.word(), "an event was lost: the ledger's queue is full");
+            }
+        })
+    }
+
+    fn record_durable(&self, event: Event) -> BoxFuture<'_, Result<(), Unrecorded>> {
+        Box::pin(async move {
+            Ledger::record_durable(self, event).await.map_err(|down| {
+                tracing::error!(why = %down, "an event could not be recorded");
+                Unrecorded
+            })
+        })
+    }
 }

@@ -1,0 +1,135 @@
+//! Access requests.
+
+use super::act::Act;
+use super::{Caller, Change, Desk, DeskError, Listing, RequestView, Wish, pick};
+use belay_model::{AccessRequest, EventKind, Grant, Name, Resource};
+use belay_policy::{Action, Approved, Ask, approve, ask, break_glass, deny, may, may_for_all, terms, withdraw};
+use std::sync::Arc;
+
+/// The most requests of one person that wait at once.
+const PENDING_MOST: i64 = 50;
+
+impl Desk {
+    /// Asks for access; granted at once where a rule says so.
+    pub async fn request(&self, who: &Caller, wish: Wish) -> Result<RequestView, DeskError> {
+        let (mut act, requester) = self.act(who).await?;
+        may(&requester, Action::Request, &requester.name)?;
+        check_target(&mut act, &wish.target).await?;
+        if act.writing.look().pending_count(&requester.name).await? >= PENDING_MOST {
+            return Err(DeskError::Conflict {
+                message: format!("{PENDING_MOST} of your requests wait already"),
+                hint: "belay requests --mine; withdraw what is not needed".to_owned(),
+            });
+        }
+        let rules = act.writing.look().rules().await?;
+        let terms = terms(&rules, &requester, &wish.target, wish.effects, act.now);
+        let (request, grant) = ask(&requester, filled(wish), &terms, act.now)?;
+        self.take(act, request, grant).await
+    }
+
+    /// Takes access at once, for an hour at most; owes a review by somebody else.
+    pub async fn break_glass(&self, who: &Caller, wish: Wish) -> Result<RequestView, DeskError> {
+        let (mut act, requester) = self.act(who).await?;
+        may(&requester, Action::BreakGlass, &requester.name)?;
+        check_target(&mut act, &wish.target).await?;
+        let Approved { request, grant } = break_glass(&requester, filled(wish), act.now)?;
+        self.take(act, request, Some(grant)).await
+    }
+
+    async fn take(&self, mut act: Act, request: AccessRequest, grant: Option<Grant>) -> Result<RequestView, DeskError> {
+        let request = act.writing.add_request(request).await?;
+        act.event_on(&request.target, made(&request));
+        act.announce(Change::Request(Arc::new(request.clone())));
+        let grant = match grant {
+            Some(grant) => Some(act.add_grant(Grant { request: request.id, ..grant }).await?),
+            None => None,
+        };
+        self.finish(act).await?;
+        Ok(RequestView { request, grant })
+    }
+
+    /// Requests the caller may see, newest first: pending ones, or all.
+    pub async fn requests(&self, who: &Caller, listing: Listing) -> Result<Vec<RequestView>, DeskError> {
+        let everybody = !listing.mine && may_for_all(&who.principal, Action::SeeRequests).is_ok();
+        let of = (!everybody).then_some(&who.principal.name);
+        let mut reader = self.store.reader().await?;
+        let mut views = Vec::new();
+        for request in reader.look().requests(of, listing.all).await? {
+            let grant = reader.look().grant_of_request(request.id).await?;
+            views.push(RequestView { request, grant });
+        }
+        Ok(views)
+    }
+
+    /// One request, by id or unique prefix.
+    pub async fn request_of(&self, who: &Caller, request: &str) -> Result<RequestView, DeskError> {
+        let mut reader = self.store.reader().await?;
+        let request = pick::request(&mut reader.look(), &who.principal, request).await?;
+        let grant = reader.look().grant_of_request(request.id).await?;
+        Ok(RequestView { request, grant })
+    }
+
+    /// Takes one's own request back.
+    pub async fn withdraw(&self, who: &Caller, request: &str) -> Result<RequestView, DeskError> {
+        let (mut act, requester) = self.act(who).await?;
+        let found = pick::request(&mut act.writing.look(), &requester, request).await?;
+        let request = withdraw(&found, &requester, act.now)?;
+        act.event_on(&request.target, EventKind::RequestWithdrawn { request: request.id });
+        act.save_request(&request).await?;
+        self.finish_in_any_case(act).await?;
+        Ok(RequestView { request, grant: None })
+    }
+
+    /// Says yes to somebody else's request; the last yes needed makes the grant.
+    pub async fn approve(&self, who: &Caller, request: &str) -> Result<RequestView, DeskError> {
+        let (mut act, approver) = self.act(who).await?;
+        let found = pick::request(&mut act.writing.look(), &approver, request).await?;
+        let (request, grant) = approve(&found, &approver, act.now)?;
+        let so_far = u8::try_from(request.approvals.len()).unwrap_or(u8::MAX);
+        let still_needed = request.approvals_needed.saturating_sub(so_far);
+        act.event_on(&request.target, EventKind::RequestApproved { request: request.id, still_needed });
+        act.save_request(&request).await?;
+        let grant = match grant {
+            Some(grant) => Some(act.add_grant(grant).await?),
+            None => None,
+        };
+        self.finish(act).await?;
+        Ok(RequestView { request, grant })
+    }
+
+    /// Says no, with a reason.
+    pub async fn deny(&self, who: &Caller, request: &str, reason: &str) -> Result<RequestView, DeskError> {
+        let (mut act, approver) = self.act(who).await?;
+        let found = pick::request(&mut act.writing.look(), &approver, request).await?;
+        let request = deny(&found, &approver, reason, act.now)?;
+        let reason = request.denial.clone().unwrap_or_default();
+        act.event_on(&request.target, EventKind::RequestDenied { request: request.id, reason });
+        act.save_request(&request).await?;
+        self.finish_in_any_case(act).await?;
+        Ok(RequestView { request, grant: None })
+    }
+}
+
+async fn check_target(act: &mut Act, target: &Name) -> Result<(), DeskError> {
+    match act.writing.look().target(target).await? {
+        Some(_) => Ok(()),
+        None => Err(DeskError::NotFound { kind: "target", name: target.to_string() }),
+    }
+}
+
+fn filled(wish: Wish) -> Ask {
+    let resources = if wish.resources.is_empty() { vec![Resource::everything()] } else { wish.resources };
+    Ask { target: wish.target, resources, effects: wish.effects, duration: wish.duration, reason: wish.reason }
+}
+
+fn made(request: &AccessRequest) -> EventKind {
+    EventKind::RequestMade {
+        request: request.id,
+        resources: request.resources.clone(),
+        effects: request.effects,
+        duration: request.duration,
+        reason: request.reason.clone(),
+        break_glass: request.break_glass,
+        rule: request.rule,
+    }
+}
