@@ -7,8 +7,9 @@ use crate::config::Config;
 use crate::desk::{Clock, Desk, DeskError, Recorder, SystemClock, Unrecorded};
 use crate::ledger::{Ledger, LedgerError, Opened, Settings};
 use crate::tls::{ServerIdentity, TlsError};
-use belay_engine::BoxFuture;
+use belay_engine::{BoxFuture, Engine};
 use belay_model::{Event, EventKind};
+use belay_postgres::PostgresEngine;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -86,6 +87,14 @@ impl Foundation {
         recorded.map_err(|down| StartError::Unrecorded(down.why))?;
         let first_token = desk.bootstrap().await?;
         Ok(Foundation { desk: Arc::new(desk), ledger, opened, clock, identity, first_token })
+    }
+}
+
+impl Foundation {
+    /// The protocols' engine, with the certificate that native clients see.
+    pub fn engine(&self) -> Result<Arc<dyn Engine>, TlsError> {
+        let leaf = self.identity.leaf().map(AsRef::as_ref).unwrap_or_default();
+        Ok(Arc::new(PostgresEngine::new(self.identity.postgres()?, leaf)))
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Doors>> {
 #[utoipa::path(get, path = "/v1/gateway", tag = "gateway", security(("bearer" = [])),
     responses((status = OK, body = Gateway), (status = "default", body = Problem, content_type = "application/problem+json")))]
 async fn gateway(State(doors): State<Arc<Doors>>, _signed: Signed) -> Result<Json<Gateway>, Problem> {
-    let postgres_port = doors.gateway.address().port();
+    let postgres_port = doors.gateway()?.address().port();
     Ok(Json(Gateway { head: Head::of("gateway"), version: doors.version.clone(), postgres_port }))
 }
 

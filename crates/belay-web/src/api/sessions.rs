@@ -24,7 +24,7 @@ async fn sessions(
     Query(shown): Query<Shown>,
 ) -> Result<Json<List<Session>>, Problem> {
     let sessions = doors.desk.sessions(&who, shown.into()).await?;
-    let live = doors.gateway.sessions().connections();
+    let live = doors.gateway()?.sessions().connections();
     Ok(Json(List::of("session", sessions.iter().map(|session| Session::new(session, &live)))))
 }
 
@@ -37,9 +37,9 @@ async fn end(
     Path(id): Path<String>,
 ) -> Result<Json<Ended>, Problem> {
     let session = doors.desk.session_to_end(&who, &id).await?;
-    let live = doors.gateway.sessions().connections();
+    let live = doors.gateway()?.sessions().connections();
     let connections = live.iter().filter(|connection| connection.session == Some(session.id)).count();
     let grant = doors.desk.grant(session.grant).await?;
-    doors.gateway.end_session(&grant.ok_or_else(Problem::internal)?);
+    doors.gateway()?.end_session(&grant.ok_or_else(Problem::internal)?);
     Ok(Json(Ended::new(session.id, connections)))
 }

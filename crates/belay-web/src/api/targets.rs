@@ -80,7 +80,7 @@ async fn check(
     Path(name): Path<String>,
 ) -> Result<Json<TargetReport>, Problem> {
     let access = doors.desk.target_to_check(&who, &name).await?;
-    let report = doors.gateway.targets().control(&access).check().await.map_err(|error| failed(&name, &error))?;
+    let report = doors.gateway()?.targets().control(&access).check().await.map_err(|error| failed(&name, &error))?;
     Ok(Json(TargetReport::new(&name, report)))
 }
 

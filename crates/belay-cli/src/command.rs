@@ -1,0 +1,56 @@
+//! The commands, one file each.
+
+pub(crate) mod approve;
+pub(crate) mod audit;
+pub(crate) mod completion;
+pub(crate) mod connect;
+pub(crate) mod deny;
+pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod grants;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod psql;
+pub(crate) mod request;
+pub(crate) mod requests;
+pub(crate) mod review;
+pub(crate) mod revoke;
+pub(crate) mod rule;
+pub(crate) mod server;
+pub(crate) mod sessions;
+pub(crate) mod target;
+pub(crate) mod user;
+pub(crate) mod withdraw;
+
+use crate::failure::Failure;
+use crate::grammar::{Cli, Command};
+use crate::output::Out;
+use std::process::ExitCode;
+
+/// Does the command.
+pub(crate) async fn run(cli: Cli, out: &Out) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Login(args) => login::run(&args, out).await?,
+        Command::Logout => logout::run(out).await?,
+        Command::Request(args) => return request::run(&args, out).await,
+        Command::Requests(args) => requests::run(&args, out).await?,
+        Command::Grants(args) => grants::run(args, out).await?,
+        Command::Approve(args) => approve::run(&args, out).await?,
+        Command::Deny(args) => deny::run(&args, out).await?,
+        Command::Withdraw(args) => withdraw::run(&args, out).await?,
+        Command::Revoke(args) => revoke::run(&args, out).await?,
+        Command::Review(args) => review::run(&args, out).await?,
+        Command::Psql(args) => return psql::run(&args, out).await,
+        Command::Connect(args) => connect::run(&args, out).await?,
+        Command::Sessions(args) => sessions::run(args, out).await?,
+        Command::Target(args) => target::run(args, out).await?,
+        Command::User(args) => user::run(args, out).await?,
+        Command::Rule(args) => rule::run(args, out).await?,
+        Command::Audit(args) => return audit::run(args, out).await,
+        Command::Server(args) => server::run(&args, out).await?,
+        Command::Doctor => return Ok(doctor::run(out).await),
+        Command::Explain(args) => explain::run(&args, out),
+        Command::Completion(args) => completion::run(&args, out),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,28 @@
+//! `belay deny`: says no to somebody else's request, with a reason.
+
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::output::Out;
+use crate::prompt;
+use belay_web::shape::{Deny, Request};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The request
+    request: String,
+    /// Why, for the requester
+    #[arg(short = 'm', long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+pub(crate) async fn run(args: &Args, out: &Out) -> Result<(), Failure> {
+    let client = Client::open()?;
+    let reason = match &args.reason {
+        Some(reason) => reason.clone(),
+        None => prompt::line(out, "reason", "say why: -m 'use the replica'")?,
+    };
+    let request: Request = client.post(&["requests", &args.request, "deny"], &Deny { reason }).await?;
+    out.one(&request);
+    out.next("belay requests");
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! `belay doctor`: looks for what is wrong, from here to the server. Changes nothing.
+
+use crate::client::Client;
+use crate::failure::{Exit, Failure};
+use crate::home::Home;
+use crate::output::Out;
+use belay_web::shape::{Gateway, List, Me, Target};
+use std::process::{Command, ExitCode};
+
+pub(crate) async fn run(out: &Out) -> ExitCode {
+    let mut findings = Findings { out, worst: None };
+    findings.note("psql", psql());
+    let client = match Home::find().and_then(|home| local(&home).map(|()| home)) {
+        Ok(home) => {
+            findings.note("login", Ok(format!("kept in {}", home.dir().display())));
+            Client::of(&home)
+        }
+        Err(failure) => Err(failure),
+    };
+    match client {
+        Ok(client) => remote(&client, &mut findings).await,
+        Err(failure) => findings.note("login", Err(failure)),
+    }
+    match findings.worst {
+        None => {
+            out.next("belay psql TARGET -m REASON");
+            ExitCode::SUCCESS
+        }
+        Some(exit) => exit.into(),
+    }
+}
+
+struct Findings<'a> {
+    out: &'a Out,
+    worst: Option<Exit>,
+}
+
+impl Findings<'_> {
+    fn note(&mut self, what: &str, found: Result<String, Failure>) {
+        match found {
+            Ok(text) => self.out.data(&format!("ok       {what}: {text}")),
+            Err(failure) => {
+                self.out.data(&format!("missing  {what}: {}", failure.message));
+                if let Some(hint) = failure.hint {
+                    self.out.data(&format!("         {hint}"));
+                }
+                self.worst = self.worst.or(Some(failure.exit));
+            }
+        }
+    }
+}
+
+fn psql() -> Result<String, Failure> {
+    let missing = |_| Failure::new(Exit::Failure, "not installed").hint("apt-get install postgresql-client");
+    let output = Command::new("psql").arg("--version").output().map_err(missing)?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn local(home: &Home) -> Result<(), Failure> {
+    home.login()?;
+    if home.is_open_to_others() {
+        let path = home.login_file();
+        let message = format!("`{}` can be read by others", path.display());
+        return Err(Failure::new(Exit::Failure, message).hint(format!("chmod 600 {}", path.display())));
+    }
+    Ok(())
+}
+
+async fn remote(client: &Client, findings: &mut Findings<'_>) {
+    let gateway = client.get::<Gateway>(&["gateway"], &[]).await;
+    let reached = gateway.is_ok();
+    let port = gateway.as_ref().map(|gateway| gateway.postgres_port).ok();
+    findings.note("server", gateway.map(|gateway| format!("{} answers, version {}", client.base(), gateway.version)));
+    if !reached {
+        return;
+    }
+    let me = client.get::<Me>(&["me"], &[]).await;
+    findings.note("you", me.map(|me| format!("{} ({})", me.name, me.roles.join(", "))));
+    if let Some(port) = port {
+        findings.note("gateway", listens(&client.host(), port).await);
+    }
+    let targets = client.get::<List<Target>>(&["targets"], &[]).await;
+    findings.note("targets", targets.map(|list| format!("{} configured", list.items.len())));
+}
+
+async fn listens(host: &str, port: u16) -> Result<String, Failure> {
+    let connecting = tokio::net::TcpStream::connect((host, port));
+    let failed = |why: String| {
+        Failure::new(Exit::Unreachable, format!("{host}:{port} cannot be reached: {why}"))
+            .hint("is a firewall between? the server's `[listen] postgres` says where it listens")
+    };
+    match tokio::time::timeout(std::time::Duration::from_secs(5), connecting).await {
+        Ok(Ok(_)) => Ok(format!("PostgreSQL clients reach {host}:{port}")),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed("no answer".to_owned())),
+    }
+}

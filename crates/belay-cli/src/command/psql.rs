@@ -1,0 +1,187 @@
+//! `belay psql`: from nothing to a guarded prompt in one command.
+
+use crate::client::Client;
+use crate::failure::{Exit, Failure};
+use crate::home::Home;
+use crate::native::{self, Access, Wanted};
+use crate::output::Out;
+use crate::prompt;
+use belay_model::{Name, Resource, Span};
+use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+/// How long before the end the terminal is told.
+const WARNINGS: [u64; 2] = [600, 60];
+/// The environment that only changes how psql shows things. Everything else that begins with `PG` could send the
+/// connection elsewhere or weaken its TLS.
+const HARMLESS: [&str; 7] =
+    ["PGAPPNAME", "PGCLIENTENCODING", "PGCONNECT_TIMEOUT", "PGDATESTYLE", "PGGEQO", "PGTZ", "PGSYSCONFDIR"];
+
+#[derive(clap::Args)]
+#[command(before_help = "Examples:
+  belay psql orders -m 'INC-4881 refund stuck'
+  belay psql orders --resource public.orders --for 30m -m 'check totals'
+  belay psql orders -- -c 'SELECT count(*) FROM orders'
+")]
+pub(crate) struct Args {
+    /// The target
+    target: Name,
+    #[command(flatten)]
+    need: Need,
+    /// What psql is given
+    #[arg(last = true, value_name = "PSQL ARGS")]
+    psql: Vec<String>,
+}
+
+/// The access a client needs, and what to do where there is none yet.
+#[derive(clap::Args)]
+pub(crate) struct Need {
+    /// Why; needed where there is no live grant yet
+    #[arg(short = 'm', long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// For how long, where access has to be asked for
+    #[arg(long = "for", value_name = "SPAN", default_value = "1h")]
+    span: Span,
+    /// A table that is needed; several times for several; all without it
+    #[arg(long = "resource", value_name = "TABLE")]
+    resources: Vec<Resource>,
+    /// What is to be done
+    #[arg(long, value_name = "EFFECT", default_value = "read", value_parser = ["read", "write"])]
+    effect: String,
+    /// Do not wait for an approval
+    #[arg(long)]
+    no_wait: bool,
+}
+
+pub(crate) async fn run(args: &Args, out: &Out) -> Result<ExitCode, Failure> {
+    let home = Home::find()?;
+    let client = Client::of(&home)?;
+    let grant = grant(&client, &args.target, &args.need, out).await?;
+    let access = native::access(&client, &home, &grant).await?;
+    let name = format!("run/{}-{}.conf", access.token.grant, std::process::id());
+    let file = Kept(home.write(&name, access.service().as_bytes())?);
+    let mut child = start(&access, &file.0, &args.psql)?;
+    let status = attend(&mut child, &access, out).await?;
+    drop(file);
+    Ok(passed_on(status))
+}
+
+/// The live grant, or one that is asked and waited for.
+pub(crate) async fn grant(client: &Client, target: &Name, need: &Need, out: &Out) -> Result<String, Failure> {
+    let wanted = Wanted {
+        target: target.clone(),
+        resources: need.resources.clone(),
+        write: need.effect == "write",
+        span: need.span,
+        break_glass: false,
+    };
+    if let Some(grant) = native::live_grant(client, &wanted).await? {
+        return Ok(grant.id);
+    }
+    let reason = match &need.reason {
+        Some(reason) => reason.clone(),
+        None => prompt::line(out, "reason", &format!("say why: belay psql {target} -m 'INC-4881 refund stuck'"))?,
+    };
+    let mut request = native::ask(client, &wanted, &reason).await?;
+    if request.state == "pending" {
+        out.say(&super::request::waiting(&request));
+        if need.no_wait {
+            return Err(native::decided_against(&request));
+        }
+        request = native::wait(client, &request).await?;
+    }
+    match &request.grant {
+        Some(grant) => {
+            out.say(&format!("{} on {target} until {}", grant.id, grant.ends_at));
+            Ok(grant.id.clone())
+        }
+        None => Err(native::decided_against(&request)),
+    }
+}
+
+fn start(access: &Access, service_file: &Path, args: &[String]) -> Result<Child, Failure> {
+    let mut command = Command::new("psql");
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("PG") && !HARMLESS.contains(&&*text) {
+            command.env_remove(&name);
+        }
+    }
+    command.env("PGSERVICEFILE", service_file).env("PGSERVICE", &access.token.target);
+    command.arg("-v").arg(format!("PROMPT1={}", prompt_of(access)));
+    command.args(args).kill_on_drop(true);
+    command.spawn().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Failure::new(Exit::Failure, "psql is not installed").hint(format!(
+            "apt-get install postgresql-client; or any other client: belay connect {}",
+            access.token.target
+        )),
+        _ => Failure::new(Exit::Failure, format!("psql cannot be started: {error}")),
+    })
+}
+
+/// `orders RO 59m=> `, with the minutes counted anew at each prompt. A prompt in the user's own psqlrc wins.
+fn prompt_of(access: &Access) -> String {
+    let left = format!("echo $(( ({} - $(date +%s)) / 60 ))", access.ends_at_seconds());
+    format!("{} {} %`{left}`m%R%x%# ", access.token.target, access.mode())
+}
+
+/// Stays beside psql: passes signals on and warns before the end.
+async fn attend(child: &mut Child, access: &Access, out: &Out) -> Result<ExitStatus, Failure> {
+    let failed = |error: std::io::Error| Failure::new(Exit::Failure, format!("psql was lost: {error}"));
+    // The terminal sends Ctrl-C to both; it is psql's to answer.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut quit = signal(SignalKind::quit()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let left = native::left(access.token.ends_at);
+    let mut warnings = WARNINGS
+        .iter()
+        .map(|seconds| Duration::from_secs(*seconds))
+        .filter(|before| *before < left)
+        .map(|before| (before, tokio::time::Instant::now() + (left - before)));
+    let mut warning = warnings.next();
+    loop {
+        let until = warning.map_or(Duration::MAX, |(_, at)| at - tokio::time::Instant::now());
+        tokio::select! {
+            status = child.wait() => return status.map_err(failed),
+            _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
+            _ = hangup.recv() => child.start_kill().map_err(failed)?,
+            _ = terminate.recv() => child.start_kill().map_err(failed)?,
+            () = sleep(until.min(Duration::from_hours(24))), if warning.is_some() => {
+                if let Some((before, at)) = warning && at <= tokio::time::Instant::now() {
+                    warn(out, access, before);
+                    warning = warnings.next();
+                }
+            }
+        }
+    }
+}
+
+fn warn(out: &Out, access: &Access, before: Duration) {
+    if prompt::is_terminal() {
+        let minutes = before.as_secs() / 60;
+        out.say(&format!("\nbelay: {} ends in {minutes}m; running statements are cancelled then", access.token.grant));
+    }
+}
+
+/// psql's own code; 128 and the signal where one ended it, as shells say it.
+fn passed_on(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+/// A file that is removed when it is done with.
+struct Kept(PathBuf);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

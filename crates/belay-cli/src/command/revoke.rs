@@ -1,0 +1,21 @@
+//! `belay revoke`: ends a grant now. Never asks: it takes access away, and it may be urgent.
+
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::output::Out;
+use belay_web::shape::Grant;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The grant
+    grant: String,
+}
+
+pub(crate) async fn run(args: &Args, out: &Out) -> Result<(), Failure> {
+    let client = Client::open()?;
+    let grant: Grant = client.post(&["grants", &args.grant, "revoke"], &()).await?;
+    out.one(&grant);
+    out.say(&format!("{} is revoked; its sessions end now", grant.id));
+    out.next(&format!("belay audit search 'grant:{}' shows what was done with it", grant.id));
+    Ok(())
+}

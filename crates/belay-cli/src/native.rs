@@ -1,0 +1,166 @@
+//! From a target to what a native client needs: a live grant, its token, and a service file.
+
+use crate::client::Client;
+use crate::failure::{Exit, Failure};
+use crate::home::Home;
+use belay_model::{Name, Resource, Span};
+use belay_web::shape::{Gateway, Grant, GrantToken, List, NewRequest, Request, Target, Time};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const POLL: Duration = Duration::from_secs(1);
+/// A grant with less time left is not worth opening a session on.
+const WORTHWHILE: i64 = 5_000_000;
+/// Below this likeness a name is not worth suggesting.
+const NEAR: f64 = 0.75;
+
+/// The access that is needed.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) target: Name,
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) write: bool,
+    pub(crate) span: Span,
+    pub(crate) break_glass: bool,
+}
+
+/// How a native client connects.
+pub(crate) struct Access {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) token: GrantToken,
+}
+
+/// The caller's live grant that covers what is wanted and lasts longest.
+pub(crate) async fn live_grant(client: &Client, wanted: &Wanted) -> Result<Option<Grant>, Failure> {
+    let list: List<Grant> = client.get(&["grants"], &[("mine", "true")]).await?;
+    let now = now();
+    let fits = |grant: &Grant| {
+        grant.target == wanted.target.as_str()
+            && matches!(grant.state.as_str(), "ready" | "active")
+            && grant.ends_at.timestamp().0 > now + WORTHWHILE
+            && (!wanted.write || grant.effects.iter().any(|effect| effect == "write"))
+            && covers(grant, &wanted.resources)
+    };
+    Ok(list.items.into_iter().filter(fits).max_by_key(|grant| grant.ends_at))
+}
+
+fn covers(grant: &Grant, wanted: &[Resource]) -> bool {
+    let granted: Vec<Resource> = grant.resources.iter().filter_map(|text| text.parse().ok()).collect();
+    wanted.iter().all(|wish| granted.iter().any(|resource| resource.covers(wish)))
+}
+
+/// Asks for access.
+pub(crate) async fn ask(client: &Client, wanted: &Wanted, reason: &str) -> Result<Request, Failure> {
+    let effects = if wanted.write { &["read", "write"][..] } else { &["read"] };
+    let new = NewRequest {
+        target: wanted.target.clone(),
+        resources: wanted.resources.clone(),
+        effects: effects.iter().map(|word| (*word).to_owned()).collect(),
+        duration: wanted.span,
+        reason: reason.to_owned(),
+        break_glass: wanted.break_glass,
+    };
+    match client.post(&["requests"], &new).await {
+        Err(failure) if failure.message.starts_with("no target") => Err(nearest_target(client, wanted, failure).await),
+        answer => answer,
+    }
+}
+
+async fn nearest_target(client: &Client, wanted: &Wanted, failure: Failure) -> Failure {
+    let Ok(targets) = client.get::<List<Target>>(&["targets"], &[]).await else { return failure };
+    let likeness = |target: &Target| strsim::jaro_winkler(&target.name, wanted.target.as_str());
+    let nearest = targets.items.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    match nearest.filter(|target| likeness(target) >= NEAR) {
+        Some(target) => failure.hint(format!("did you mean `{}`?", target.name)),
+        None => failure,
+    }
+}
+
+/// Waits until a pending request is decided; the server lapses it at its time, so this ends.
+pub(crate) async fn wait(client: &Client, request: &Request) -> Result<Request, Failure> {
+    loop {
+        tokio::time::sleep(POLL).await;
+        let request: Request = client.get(&["requests", &request.id], &[]).await?;
+        if request.state != "pending" {
+            return Ok(request);
+        }
+    }
+}
+
+/// The failure of a request that did not become a grant.
+pub(crate) fn decided_against(request: &Request) -> Failure {
+    match request.state.as_str() {
+        "denied" => {
+            let why = request.denial.as_deref().unwrap_or("no reason was given");
+            Failure::new(Exit::ApprovalDenied, format!("{} was denied: {why}", request.id))
+        }
+        "pending" => Failure::new(Exit::Pending, format!("{} still waits for approval", request.id))
+            .hint(format!("belay requests {}", request.id)),
+        state => Failure::new(Exit::Over, format!("{} is {state}", request.id))
+            .hint(format!("ask again: belay request {} -m REASON", request.target)),
+    }
+}
+
+/// Makes the grant's token and collects what a client needs beside it.
+pub(crate) async fn access(client: &Client, home: &Home, grant: &str) -> Result<Access, Failure> {
+    let gateway: Gateway = client.get(&["gateway"], &[]).await?;
+    let token: GrantToken = client.post(&["grants", grant, "token"], &()).await?;
+    let ca = home.login()?.own_ca.then(|| home.ca());
+    Ok(Access { host: client.host(), port: gateway.postgres_port, ca, token })
+}
+
+impl Access {
+    /// A service file of libpq and pgjdbc, with only the keys that both know.
+    pub(crate) fn service(&self) -> String {
+        // Without an authority of its own the certificate is checked against the system's (libpq 16 and later).
+        let root = self.ca.as_ref().map_or_else(|| "system".to_owned(), |path| path.display().to_string());
+        format!(
+            "[{}]\nhost={}\nport={}\nuser={}\ndbname={}\npassword={}\nsslmode=verify-full\nsslrootcert={root}\n",
+            self.token.target, self.host, self.port, self.token.login, self.token.target, self.token.secret,
+        )
+    }
+
+    /// `RO`, or `RW` where the grant may write.
+    pub(crate) fn mode(&self) -> &'static str {
+        if self.token.effects.iter().any(|effect| effect == "write") { "RW" } else { "RO" }
+    }
+
+    /// When the grant ends, in seconds since 1970.
+    pub(crate) fn ends_at_seconds(&self) -> i64 {
+        self.token.ends_at.timestamp().0.div_euclid(1_000_000)
+    }
+}
+
+/// How long until then.
+pub(crate) fn left(time: Time) -> Duration {
+    Duration::from_micros(u64::try_from(time.timestamp().0 - now()).unwrap_or(0))
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access() -> Access {
+        let token = serde_json::json!({"kind": "grant_token", "api_version": "v1", "grant": "g_1", "target": "orders",
+            "login": "ann", "effects": ["read"], "ends_at": "2026-11-30T00:00:00Z", "secret": "bly_x"});
+        let token = serde_json::from_value(token).unwrap();
+        Access { host: "localhost".to_owned(), port: 6432, ca: Some("/home/ann/ca.pem".into()), token }
+    }
+
+    #[test]
+    fn a_service_file_holds_only_what_every_client_takes() {
+        assert_eq!(
+            access().service(),
+            "[orders]\nhost=localhost\nport=6432\nuser=ann\ndbname=orders\npassword=bly_x\n\
+             sslmode=verify-full\nsslrootcert=/home/ann/ca.pem\n"
+        );
+        assert_eq!(access().mode(), "RO");
+    }
+}

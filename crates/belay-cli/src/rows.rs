@@ -1,0 +1,181 @@
+//! How each kind of object looks in a table.
+
+use crate::output::Row;
+use belay_web::shape::{ApiToken, AuditEntry, Grant, Request, Rule, Session, Target, User, Verification};
+
+fn plain(value: &Option<impl ToString>) -> String {
+    value.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+fn yes(flag: bool) -> String {
+    if flag { "yes" } else { "no" }.to_owned()
+}
+
+impl Row for Request {
+    const COLUMNS: &'static [&'static str] =
+        &["id", "state", "requester", "target", "effects", "for", "resources", "approvals", "decide_by", "reason"];
+    fn cells(&self) -> Vec<String> {
+        let state = match &self.grant {
+            Some(grant) => format!("{} {}", self.state, grant.id),
+            None => self.state.clone(),
+        };
+        let reason = match &self.denial {
+            Some(denial) => format!("{} (denied: {denial})", self.reason),
+            None => self.reason.clone(),
+        };
+        vec![
+            self.id.clone(),
+            state,
+            self.requester.clone(),
+            self.target.clone(),
+            self.effects.join(","),
+            self.duration.clone(),
+            self.resources.join(" "),
+            format!("{} of {}", self.approved_by.len(), self.approvals_needed),
+            self.decide_by.to_string(),
+            reason,
+        ]
+    }
+}
+
+impl Row for Grant {
+    const COLUMNS: &'static [&'static str] =
+        &["id", "state", "principal", "target", "effects", "resources", "use_by", "ends_at", "reason"];
+    fn cells(&self) -> Vec<String> {
+        let state = match &self.ended_by {
+            Some(by) => format!("{} by {by}", self.state),
+            None => self.state.clone(),
+        };
+        vec![
+            self.id.clone(),
+            state,
+            self.principal.clone(),
+            self.target.clone(),
+            self.effects.join(","),
+            self.resources.join(" "),
+            self.use_by.to_string(),
+            self.ended_at.unwrap_or(self.ends_at).to_string(),
+            if self.break_glass { format!("BREAK-GLASS {}", self.reason) } else { self.reason.clone() },
+        ]
+    }
+}
+
+impl Row for Target {
+    const COLUMNS: &'static [&'static str] = &["name", "protocol", "host", "port", "database", "user", "tls"];
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.protocol.clone(),
+            self.host.clone(),
+            self.port.to_string(),
+            self.database.clone(),
+            self.user.clone(),
+            self.tls.clone(),
+        ]
+    }
+}
+
+impl Row for User {
+    const COLUMNS: &'static [&'static str] = &["name", "roles", "groups", "disabled", "password", "added"];
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.roles.join(","),
+            self.groups.join(","),
+            yes(self.disabled),
+            if self.has_password { "set" } else { "none" }.to_owned(),
+            self.created_at.to_string(),
+        ]
+    }
+}
+
+impl Row for ApiToken {
+    const COLUMNS: &'static [&'static str] =
+        &["id", "user", "label", "shown", "expires_at", "last_used_at", "revoked_at"];
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.clone(),
+            self.user.clone(),
+            self.label.clone(),
+            self.shown.clone(),
+            self.expires_at.to_string(),
+            plain(&self.last_used_at),
+            plain(&self.revoked_at),
+        ]
+    }
+}
+
+impl Row for Rule {
+    const COLUMNS: &'static [&'static str] =
+        &["id", "target", "group", "hours", "effects", "max", "approvals", "extendable", "values"];
+    fn cells(&self) -> Vec<String> {
+        let any = |value: &Option<String>| value.clone().unwrap_or_else(|| "any".to_owned());
+        vec![
+            self.id.clone(),
+            any(&self.target),
+            any(&self.group),
+            any(&self.hours),
+            self.effects.join(","),
+            self.max_duration.clone(),
+            self.approvals.to_string(),
+            yes(self.extendable),
+            if self.record_values { "recorded" } else { "masked" }.to_owned(),
+        ]
+    }
+}
+
+impl Row for Session {
+    const COLUMNS: &'static [&'static str] =
+        &["id", "state", "principal", "target", "grant", "started_at", "connections"];
+    fn cells(&self) -> Vec<String> {
+        let connection = |connection: &belay_web::shape::Connection| {
+            format!("{} {} {} {}", connection.id, connection.client, connection.database, connection.application)
+        };
+        let state =
+            if self.cut_in_transaction { format!("{}, cut in a transaction", self.state) } else { self.state.clone() };
+        vec![
+            self.id.clone(),
+            state,
+            self.principal.clone(),
+            self.target.clone(),
+            self.grant.clone(),
+            self.started_at.to_string(),
+            self.connections.iter().map(connection).collect::<Vec<_>>().join("; "),
+        ]
+    }
+}
+
+impl Row for AuditEntry {
+    const COLUMNS: &'static [&'static str] = &["seq", "at", "who", "event", "target", "grant", "session", "details"];
+    fn cells(&self) -> Vec<String> {
+        let detail = |(key, value): (&String, &serde_json::Value)| match value {
+            serde_json::Value::String(text) => format!("{key}={text}"),
+            other => format!("{key}={other}"),
+        };
+        vec![
+            self.seq.to_string(),
+            self.at.to_string(),
+            plain(&self.who),
+            self.event.clone(),
+            plain(&self.target),
+            plain(&self.grant),
+            plain(&self.session),
+            self.fields.iter().map(detail).collect::<Vec<_>>().join(" "),
+        ]
+    }
+}
+
+impl Row for Verification {
+    const COLUMNS: &'static [&'static str] = &["intact", "records", "segments", "bytes", "position", "damage", "known"];
+    fn cells(&self) -> Vec<String> {
+        vec![
+            yes(self.intact),
+            self.records.to_string(),
+            self.segments.to_string(),
+            self.bytes.to_string(),
+            self.position.clone(),
+            plain(&self.damage),
+            self.known.map(yes).unwrap_or_default(),
+        ]
+    }
+}
