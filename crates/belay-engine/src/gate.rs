@@ -52,8 +52,8 @@ pub struct Joined {
     pub context: SessionContext,
     /// The back end's process id in the target.
     pub backend: i32,
-    /// Held while the connection lives; dropping it forgets what the engine keeps for it (cancel keys).
-    pub registration: Box<dyn Send>,
+    /// Held while the connection lives: its place, and what the engine keeps for it (cancel keys).
+    pub held: Box<dyn Send>,
 }
 
 /// Who wants in, as the protocol's login says it. Nothing of it has been proven yet.
@@ -134,7 +134,15 @@ pub trait Gate: Send + Sync {
     /// The secret was proven: open the session, make the role, say where to dial.
     fn enter<'a>(&'a self, visitor: Visitor, facts: ClientFacts) -> BoxFuture<'a, Result<Entry, Refusal>>;
 
-    /// The login failed after [`Gate::find`]; goes to the ledger.
+    /// The target was reached: what follows is on the record as this login's, before the client may send anything.
+    fn joined<'a>(
+        &'a self,
+        context: &'a SessionContext,
+        facts: &'a ClientFacts,
+        backend: i32,
+    ) -> BoxFuture<'a, Result<(), Refusal>>;
+
+    /// The login failed after [`Gate::find`] and before [`Gate::joined`]; goes to the ledger.
     fn failed<'a>(&'a self, login: &'a Login, code: Code) -> BoxFuture<'a, ()>;
 }
 
@@ -144,6 +152,8 @@ pub struct Entry {
     pub context: SessionContext,
     /// Where and as whom to dial.
     pub upstream: Upstream,
+    /// The connection's place among those that are allowed; dropping it gives it back.
+    pub place: Box<dyn Send>,
 }
 
 /// What a connection knows of its session.

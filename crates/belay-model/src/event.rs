@@ -83,6 +83,9 @@ pub struct Outcome {
     /// The SQLSTATE of its error, if it failed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sqlstate: Option<String>,
+    /// The target never ran it, because one before it in its batch failed.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub skipped: bool,
     /// From sending it to its end.
     pub micros: u64,
 }

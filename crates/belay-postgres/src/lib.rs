@@ -1,1 +1,24 @@
-//! Under construction.
+//! PostgreSQL, protocol 3, server versions 14 to 18.
+//!
+//! This crate does not decide (that is `belay-policy`), keep anything (that is `belay-store`) or record anything
+//! (it says what to record). The way of a connection: `front` takes the start-up, `scram` the login, `back` dials
+//! the target, `phase` relays statements; `classify` says what a statement does; `control` is Belay's own hand
+//! in the target.
+
+pub mod classify;
+pub mod settings;
+pub mod wire;
+
+mod back;
+mod cancel;
+mod control;
+mod engine;
+mod front;
+mod phase;
+mod scram;
+mod target_tls;
+
+pub use control::{PgControl, setup_sql};
+pub use engine::PostgresEngine;
+pub use phase::Established;
+pub use scram::verifier_from_password;

@@ -1,0 +1,395 @@
+//! The client's start-up: TLS, cancel requests, SCRAM, and the first messages of a session.
+//!
+//! Everything is bounded: 60 seconds for the whole of it, 10,000 bytes a packet, three packets before the start-up.
+
+use crate::back::{self, Dialled};
+use crate::engine::Shared;
+use crate::phase::Established;
+use crate::scram::{Mechanisms, ScramError};
+use crate::settings;
+use crate::wire::{
+    self, CancelKey, Opening, Report, Severity, StartupParameters, authentication, error_response, negotiate_version,
+    notice_response, opening, opening_length, parameter_status, ready_for_query,
+};
+use belay_engine::{Arrival, ClientFacts, Entry, Gate, Joined, Login, Refusal, Stream, Visitor};
+use belay_model::{Code, TransactionStatus};
+use bytes::{BufMut, BytesMut};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long a login may take, the dial to the target included. PostgreSQL's own `authentication_timeout` is as long.
+const LOGIN_TIME: Duration = Duration::from_secs(60);
+/// How long a client that is refused may take to read why.
+const LAST_WORD_TIME: Duration = Duration::from_secs(2);
+/// The longest SASL message.
+const SASL_LIMIT: usize = 4096;
+/// TLS records begin with this byte where a client starts TLS without asking first.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Why a login ends, in its two faces: what the client reads, and what the operator reads.
+pub(crate) struct Ended {
+    report: Option<Report>,
+    log: String,
+}
+
+impl Ended {
+    fn silent(log: impl std::fmt::Display) -> Ended {
+        Ended { report: None, log: log.to_string() }
+    }
+
+    fn malformed(message: impl std::fmt::Display) -> Ended {
+        Ended::told(Code::Malformed, format!("refused: {message}"))
+    }
+
+    fn told(code: Code, message: String) -> Ended {
+        Ended::from(Refusal {
+            code,
+            message,
+            detail: Some(code.why().to_owned()),
+            hint: Some(code.remedy().to_owned()),
+        })
+    }
+}
+
+impl From<Refusal> for Ended {
+    fn from(refusal: Refusal) -> Ended {
+        let log = format!("{}: {}", refusal.code, refusal.message);
+        let Refusal { code, message, detail, hint } = refusal;
+        Ended { report: Some(Report { severity: Severity::Fatal, code, message, detail, hint }), log }
+    }
+}
+
+impl From<std::io::Error> for Ended {
+    fn from(error: std::io::Error) -> Ended {
+        Ended::silent(error)
+    }
+}
+
+/// Takes a TCP connection to a joined session, or ends it.
+pub(crate) async fn arrive(shared: &Shared, stream: TcpStream, peer: SocketAddr, gate: &dyn Gate) -> Arrival {
+    match timeout(LOGIN_TIME, open(shared, stream, peer, gate)).await {
+        Ok(arrival) => arrival,
+        Err(_) => Arrival::Refused("login took too long".to_owned()),
+    }
+}
+
+/// Packets before the start-up: TLS and GSS requests, cancels.
+async fn open(shared: &Shared, mut stream: TcpStream, peer: SocketAddr, gate: &dyn Gate) -> Arrival {
+    let _ = stream.set_nodelay(true);
+    let mut first = [0u8; 1];
+    match stream.peek(&mut first).await {
+        Ok(1) if first == [TLS_HANDSHAKE] => return over_tls(shared, stream, peer, gate).await,
+        Ok(0) | Err(_) => return Arrival::Done,
+        Ok(_) => {}
+    }
+    // At most GSS, then TLS, then the start-up.
+    for _ in 0..3 {
+        let answer = match read_opening(&mut stream).await {
+            Ok(Opening::Ssl) => b"S",
+            Ok(Opening::Gss) => b"N",
+            Ok(Opening::Cancel(key)) => return cancel(shared, &key).await,
+            Ok(Opening::Startup(_)) => {
+                let ended = Ended::told(Code::TlsRequired, "refused: TLS is required".to_owned());
+                return refuse(&mut stream, ended).await;
+            }
+            Err(ended) => return refuse(&mut stream, ended).await,
+        };
+        if stream.write_all(answer).await.is_err() {
+            return Arrival::Done;
+        }
+        if answer == b"S" {
+            return over_tls(shared, stream, peer, gate).await;
+        }
+    }
+    refuse(&mut stream, Ended::malformed("too many requests before the start-up")).await
+}
+
+async fn over_tls(shared: &Shared, stream: TcpStream, peer: SocketAddr, gate: &dyn Gate) -> Arrival {
+    // Whatever a client sent in the clear behind its request is read as TLS here, and fails as such.
+    let (acceptor, end_point) = shared.tls();
+    let mut stream = match acceptor.accept(stream).await {
+        Ok(stream) => stream,
+        Err(error) => return Arrival::Refused(format!("TLS handshake: {error}")),
+    };
+    let startup = match read_opening(&mut stream).await {
+        Ok(Opening::Startup(startup)) => startup,
+        Ok(Opening::Cancel(key)) => return cancel(shared, &key).await,
+        Ok(Opening::Ssl | Opening::Gss) => {
+            return refuse(&mut stream, Ended::malformed("encryption asked for inside TLS")).await;
+        }
+        Err(ended) => return refuse(&mut stream, ended).await,
+    };
+    match log_in(shared, &mut stream, peer, gate, startup, end_point).await {
+        Ok(ready) => join(shared, Box::new(stream), ready),
+        Err(ended) => refuse(&mut stream, ended).await,
+    }
+}
+
+async fn read_opening(stream: &mut (impl Stream + ?Sized)) -> Result<Opening, Ended> {
+    let mut length = [0u8; 4];
+    stream.read_exact(&mut length).await?;
+    let mut body = vec![0u8; opening_length(length).map_err(Ended::malformed)?];
+    stream.read_exact(&mut body).await?;
+    opening(&body).map_err(Ended::malformed)
+}
+
+async fn cancel(shared: &Shared, key: &CancelKey) -> Arrival {
+    if let Some(route) = shared.cancel_keys().route(key)
+        && let Err(error) = back::cancel(&route).await
+    {
+        return Arrival::Refused(format!("cancel request: {error}"));
+    }
+    Arrival::Done
+}
+
+async fn refuse(stream: &mut (impl Stream + ?Sized), ended: Ended) -> Arrival {
+    if let Some(report) = &ended.report {
+        let farewell = async {
+            stream.write_all(&error_response(report)).await?;
+            stream.shutdown().await
+        };
+        // The client may be gone; there is nobody else to tell.
+        let _ = timeout(LAST_WORD_TIME, farewell).await;
+    }
+    Arrival::Refused(ended.log)
+}
+
+/// A login that is through on both sides.
+struct Ready {
+    dialled: Dialled,
+    context: belay_engine::SessionContext,
+    held: Box<dyn Send>,
+    status: TransactionStatus,
+}
+
+async fn log_in(
+    shared: &Shared,
+    stream: &mut (impl Stream + ?Sized),
+    peer: SocketAddr,
+    gate: &dyn Gate,
+    startup: StartupParameters,
+    end_point: Vec<u8>,
+) -> Result<Ready, Ended> {
+    let wishes = Wishes::of(startup)?;
+    if let Some(answer) = wishes.negotiation() {
+        stream.write_all(&answer).await?;
+    }
+    let login = Login { user: wishes.user.clone(), database: wishes.database.clone(), peer };
+    let visitor = prove(stream, gate, &login, end_point).await?;
+    let facts = ClientFacts { peer, application: wishes.application.clone() };
+    let Entry { context, upstream, place } = gate.enter(visitor, facts.clone()).await?;
+    let dialled = match back::dial(&upstream, &wishes.settings, context.cut_in_transaction).await {
+        Ok(dialled) => dialled,
+        Err(refusal) => {
+            gate.failed(&login, refusal.code).await;
+            return Err(refusal.into());
+        }
+    };
+    gate.joined(&context, &facts, dialled.key.process).await?;
+    let status = if context.cut_in_transaction { TransactionStatus::Failed } else { TransactionStatus::Idle };
+    let key = wishes.new_key(dialled.key.process)?;
+    let registration = shared.cancel_keys().register(key.clone(), dialled.route.clone());
+    stream.write_all(&greeting(&dialled, &context, &key, status)).await?;
+    stream.flush().await?;
+    Ok(Ready { dialled, context, held: Box::new((registration, place)), status })
+}
+
+/// Everything between AuthenticationOk and the first ReadyForQuery. A notice before AuthenticationOk breaks libpq and
+/// pgjdbc; here it is shown at once.
+fn greeting(
+    dialled: &Dialled,
+    context: &belay_engine::SessionContext,
+    key: &CancelKey,
+    status: TransactionStatus,
+) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    bytes.put(authentication(0, b""));
+    for (name, value) in &dialled.parameters {
+        bytes.put(parameter_status(name, value));
+    }
+    bytes.put(wire::backend_key(key.process, &key.key));
+    if status == TransactionStatus::Failed {
+        bytes.put(notice_response(&Report {
+            severity: Severity::Warning,
+            code: Code::CutInTransaction,
+            message: format!("{}: an earlier connection was cut inside a transaction", context.session),
+            detail: Some(Code::CutInTransaction.why().to_owned()),
+            hint: Some("ROLLBACK".to_owned()),
+        }));
+    }
+    bytes.put(ready_for_query(status));
+    bytes
+}
+
+fn join(shared: &Shared, client: Box<dyn Stream>, ready: Ready) -> Arrival {
+    let Ready { dialled, context, held, status } = ready;
+    let connection = Established::new(shared.classifier(), &context, status);
+    Arrival::Joined(Box::new(Joined {
+        client,
+        upstream: dialled.stream,
+        connection: Box::new(connection),
+        context,
+        backend: dialled.key.process,
+        held,
+    }))
+}
+
+/// Runs SCRAM. The same text comes back whether the user, the grant or the token is wrong.
+async fn prove(
+    stream: &mut (impl Stream + ?Sized),
+    gate: &dyn Gate,
+    login: &Login,
+    end_point: Vec<u8>,
+) -> Result<Visitor, Ended> {
+    let candidate = gate.find(login).await?;
+    stream.write_all(&authentication(10, &Mechanisms::offer())).await?;
+    stream.flush().await?;
+    let first = read_sasl(stream).await?;
+    let proven = match initial(&first) {
+        None => Err(ScramError::Malformed),
+        Some((mechanism, message)) => {
+            let nonce = crate::engine::random_text()?;
+            match Mechanisms::new(end_point).handle_first(mechanism, message, candidate.verifier, &nonce) {
+                Err(error) => Err(error),
+                Ok((next, answer)) => {
+                    stream.write_all(&authentication(11, answer.as_bytes())).await?;
+                    stream.flush().await?;
+                    next.handle_final(&read_sasl(stream).await?)
+                }
+            }
+        }
+    };
+    match (proven, candidate.visitor) {
+        (Ok(signature), Some(visitor)) => {
+            stream.write_all(&authentication(12, signature.as_bytes())).await?;
+            Ok(visitor)
+        }
+        (Err(error @ (ScramError::Malformed | ScramError::Mechanism)), _) => {
+            gate.failed(login, Code::Malformed).await;
+            Err(Ended::malformed(error))
+        }
+        (Err(error @ (ScramError::Downgrade | ScramError::Binding)), _) => {
+            gate.failed(login, Code::BadToken).await;
+            Err(Ended::told(Code::BadToken, format!("login refused: {error}")))
+        }
+        _ => {
+            gate.failed(login, Code::BadToken).await;
+            let message = format!("login refused: no grant matches user \"{}\" and this token", login.user);
+            Err(Ended::told(Code::BadToken, message))
+        }
+    }
+}
+
+/// SASLInitialResponse: the mechanism and the first message.
+fn initial(body: &[u8]) -> Option<(&str, &[u8])> {
+    let end = memchr::memchr(0, body)?;
+    let (mechanism, rest) = body.split_at(end);
+    let (length, message) = rest.get(1..)?.split_first_chunk::<4>()?;
+    let exact = usize::try_from(i32::from_be_bytes(*length)).ok()? == message.len();
+    exact.then_some((std::str::from_utf8(mechanism).ok()?, message))
+}
+
+async fn read_sasl(stream: &mut (impl Stream + ?Sized)) -> Result<Vec<u8>, Ended> {
+    let mut head = [0u8; 5];
+    stream.read_exact(&mut head).await?;
+    let [tag, a, b, c, d] = head;
+    if tag != b'p' {
+        return Err(Ended::malformed(format!("expected a SASL response, got message type {tag}")));
+    }
+    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+    if !(4..=SASL_LIMIT).contains(&length) {
+        return Err(Ended::malformed("invalid length of a SASL response"));
+    }
+    let mut body = vec![0u8; length - 4];
+    stream.read_exact(&mut body).await?;
+    Ok(body)
+}
+
+/// What the start-up packet asks for, after the filter.
+struct Wishes {
+    minor: u16,
+    user: String,
+    database: String,
+    application: String,
+    /// Settings to pass on.
+    settings: Vec<(String, String)>,
+    /// Protocol options that are not known here.
+    unknown: Vec<String>,
+}
+
+impl Wishes {
+    fn of(startup: StartupParameters) -> Result<Wishes, Ended> {
+        let mut wishes = Wishes {
+            minor: startup.minor,
+            user: String::new(),
+            database: String::new(),
+            application: String::new(),
+            settings: Vec::new(),
+            unknown: Vec::new(),
+        };
+        for (name, value) in startup.parameters {
+            match name.as_str() {
+                "user" => wishes.user = value,
+                "database" => wishes.database = value,
+                "replication" if is_off(&value) => {}
+                "replication" => {
+                    return Err(Ended::told(Code::MessageRefused, "refused: replication connection".to_owned()));
+                }
+                "options" => wishes.take_options(&value)?,
+                _ if name.starts_with("_pq_.") => wishes.unknown.push(name),
+                _ => wishes.take_setting(&name, &value)?,
+            }
+        }
+        if wishes.user.is_empty() {
+            return Err(Ended::told(Code::NoGrant, "refused: no user name in the startup packet".to_owned()));
+        }
+        if wishes.database.is_empty() {
+            // As PostgreSQL does.
+            wishes.database.clone_from(&wishes.user);
+        }
+        Ok(wishes)
+    }
+
+    fn take_options(&mut self, text: &str) -> Result<(), Ended> {
+        let settings = wire::options(text)
+            .map_err(|problem| Ended::told(Code::GuardedSetting, format!("refused: start-up options: {problem}")))?;
+        settings.iter().try_for_each(|(name, value)| self.take_setting(name, value))
+    }
+
+    fn take_setting(&mut self, name: &str, value: &str) -> Result<(), Ended> {
+        if name.eq_ignore_ascii_case("application_name") {
+            value.clone_into(&mut self.application);
+        }
+        if settings::may_set(name, Some(value)) {
+            self.settings.push((name.to_owned(), value.to_owned()));
+            return Ok(());
+        }
+        Err(Ended::told(Code::GuardedSetting, format!("refused: start-up setting \"{name}\" to \"{value}\"")))
+    }
+
+    /// NegotiateProtocolVersion, where the client asked for more than there is.
+    fn negotiation(&self) -> Option<bytes::Bytes> {
+        let spoken = self.spoken();
+        (spoken != self.minor || !self.unknown.is_empty())
+            .then(|| negotiate_version((3 << 16) | u32::from(spoken), &self.unknown))
+    }
+
+    /// 3.1 was never released; PostgreSQL answers it with 3.0.
+    fn spoken(&self) -> u16 {
+        if self.minor >= 2 { 2 } else { 0 }
+    }
+
+    /// A cancel key of our own for the target's process: 4 bytes in protocol 3.0, 32 from 3.2.
+    fn new_key(&self, process: i32) -> Result<CancelKey, Ended> {
+        let bytes: [u8; 32] = crate::engine::random()?;
+        let length = if self.spoken() >= 2 { 32 } else { 4 };
+        Ok(CancelKey { process, key: bytes.into_iter().take(length).collect() })
+    }
+}
+
+fn is_off(value: &str) -> bool {
+    matches!(value.to_ascii_lowercase().as_str(), "false" | "off" | "no" | "0")
+}

@@ -1,0 +1,264 @@
+//! What the client says.
+
+use super::names::{Meaning, Portal, Prepared};
+use super::pending::{Pending, Running};
+use super::server::told;
+use super::Established;
+use crate::wire::{
+    Frame, WireError, bind, error_response, execute, frame, parse, parse_unnamed, query, query_text,
+    ready_for_query, refusal_text, target_of,
+};
+use belay_engine::{Housekeeping, Output, ProtocolError, UpstreamBytes};
+use belay_model::{BindValue, Code, Denial, Effect, EndReason, Statement, Timestamp, TransactionStatus};
+use belay_policy::{Decision, Permit};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// A message that waits for its verdict.
+pub(super) struct Judged {
+    bytes: Bytes,
+    statements: Arc<[Statement]>,
+    text: Arc<str>,
+    what: What,
+}
+
+/// Which message it is.
+enum What {
+    Query,
+    Call,
+    Parse(Box<[u8]>, Arc<Prepared>),
+    Bind(Box<[u8]>, Arc<Portal>),
+    Execute(Option<Vec<BindValue>>),
+}
+
+impl Established {
+    /// Takes whole messages off the inbox until one has to wait.
+    pub(super) fn handle_inbox(&mut self) -> Result<(), ProtocolError> {
+        self.held = false;
+        while self.wants_more() {
+            match frame(&self.inbox) {
+                Ok(Some(frame)) if self.inbox.len() >= frame.length => self.take(frame)?,
+                Ok(_) => break,
+                Err(error) => return Err(broken(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn wants_more(&self) -> bool {
+        !self.over && !self.held && self.judged.is_none() && self.pending.len() < super::PENDING_LIMIT
+    }
+
+    fn take(&mut self, frame: Frame) -> Result<(), ProtocolError> {
+        if self.must_wait(frame.tag) {
+            self.held = true;
+            return Ok(());
+        }
+        let bytes = self.inbox.split_to(frame.length).freeze();
+        self.handle_frame(frame.tag, bytes).map_err(|error| broken(&error))
+    }
+
+    /// A simple query, and a function call, is judged by the transaction status, so the answers before it must be in.
+    fn must_wait(&self, tag: u8) -> bool {
+        matches!(tag, b'Q' | b'F') && !self.skipping && !self.pending.is_empty()
+    }
+
+    fn handle_frame(&mut self, tag: u8, bytes: Bytes) -> Result<(), WireError> {
+        match tag {
+            // After a refusal the target skips what is left of the batch; so it need not be sent, nor recorded.
+            b'Q' | b'F' | b'P' | b'B' | b'E' | b'D' | b'C' if self.skipping => Ok(()),
+            b'Q' => self.handle_query(bytes),
+            b'P' => self.handle_parse(bytes),
+            b'B' => self.handle_bind(bytes),
+            b'E' => self.handle_execute(bytes),
+            b'D' => {
+                target_of(&bytes, 'D')?;
+                self.pending.push_back(Pending::Describe);
+                self.housekeeping(Housekeeping::OnPermitted, bytes);
+                Ok(())
+            }
+            b'C' => {
+                let (kind, name) = target_of(&bytes, 'C')?;
+                self.pending.push_back(Pending::Close(kind, Box::from(name)));
+                self.housekeeping(Housekeeping::OnPermitted, bytes);
+                Ok(())
+            }
+            b'S' | b'H' => self.handle_boundary(tag, bytes),
+            b'X' => {
+                self.housekeeping(Housekeeping::Goodbye, Bytes::from_static(b"X\0\0\0\x04"));
+                self.close(EndReason::Closed);
+                Ok(())
+            }
+            b'F' => {
+                self.handle_call(bytes);
+                Ok(())
+            }
+            // Outside COPY the server ignores these; COPY into the target is not permitted, so they end here.
+            b'd' | b'c' | b'f' => Ok(()),
+            other => Err(WireError::Type(other)),
+        }
+    }
+
+    fn handle_boundary(&mut self, tag: u8, bytes: Bytes) -> Result<(), WireError> {
+        if bytes.len() != 5 {
+            return Err(WireError::Format(char::from(tag)));
+        }
+        if tag == b'S' {
+            self.skipping = false;
+            self.pending.push_back(Pending::Sync);
+        }
+        self.housekeeping(Housekeeping::Boundary, bytes);
+        Ok(())
+    }
+
+    fn handle_query(&mut self, bytes: Bytes) -> Result<(), WireError> {
+        let (text, statements) = self.classified(query_text(&bytes)?);
+        self.judge(Judged { bytes, statements, text, what: What::Query });
+        Ok(())
+    }
+
+    fn handle_call(&mut self, bytes: Bytes) {
+        let mut statement = Statement::new(Effect::Opaque, "FunctionCall");
+        statement.code = Some(Code::MessageRefused);
+        statement.because = Some("a fast-path call runs a function without a statement that could be read".to_owned());
+        let (statements, text) = (Arc::from([statement]), Arc::from("FunctionCall"));
+        self.judge(Judged { bytes, statements, text, what: What::Call });
+    }
+
+    fn handle_parse(&mut self, bytes: Bytes) -> Result<(), WireError> {
+        let (name, text) = parse(&bytes)?;
+        let name = Box::from(name);
+        let (text, mut statements) = self.classified(text);
+        if self.names.is_full() {
+            let mut full = Statement::new(Effect::Opaque, "Parse");
+            full.code = Some(Code::TooLarge);
+            full.because = Some("this connection keeps too many prepared statements".to_owned());
+            statements = Arc::from([full]);
+        }
+        let prepared = Arc::new(Prepared { text: Arc::clone(&text), statements: Arc::clone(&statements) });
+        self.judge(Judged { bytes, statements, text, what: What::Parse(name, prepared) });
+        Ok(())
+    }
+
+    /// A Bind is judged like the statement it binds: the planner may run functions already here.
+    fn handle_bind(&mut self, bytes: Bytes) -> Result<(), WireError> {
+        let bound = bind(&bytes, self.recorder.keeps_values())?;
+        let prepared = match self.names.statement(bound.statement, &self.pending) {
+            Meaning::Known(prepared) => prepared,
+            Meaning::Foreign => foreign("prepared statement", bound.statement),
+            Meaning::Unsettled => return self.put_back(bytes),
+        };
+        let (statements, text) = (Arc::clone(&prepared.statements), Arc::clone(&prepared.text));
+        let name = Box::from(bound.portal);
+        let portal = Arc::new(Portal { prepared, values: bound.values });
+        self.judge(Judged { bytes, statements, text, what: What::Bind(name, portal) });
+        Ok(())
+    }
+
+    fn handle_execute(&mut self, bytes: Bytes) -> Result<(), WireError> {
+        let name = execute(&bytes)?;
+        let (prepared, values) = match self.names.portal(name, &self.pending) {
+            Meaning::Known(portal) => (Arc::clone(&portal.prepared), portal.values.clone()),
+            Meaning::Foreign => (foreign("cursor", name), None),
+            Meaning::Unsettled => return self.put_back(bytes),
+        };
+        let (statements, text) = (Arc::clone(&prepared.statements), Arc::clone(&prepared.text));
+        self.judge(Judged { bytes, statements, text, what: What::Execute(values) });
+        Ok(())
+    }
+
+    /// Puts a message back until the answers that settle it are in.
+    fn put_back(&mut self, bytes: Bytes) -> Result<(), WireError> {
+        let rest = self.inbox.split();
+        self.inbox.extend_from_slice(&bytes);
+        self.inbox.unsplit(rest);
+        self.held = true;
+        Ok(())
+    }
+
+    fn classified(&self, text: &[u8]) -> (Arc<str>, Arc<[Statement]>) {
+        match std::str::from_utf8(text) {
+            Ok(text) => (Arc::from(text), self.classifier.classify(text)),
+            Err(_) => {
+                let mut statement = Statement::new(Effect::Opaque, "statement");
+                statement.because = Some("its text is not UTF-8, the only encoding Belay reads".to_owned());
+                (Arc::from(String::from_utf8_lossy(text).into_owned()), Arc::from([statement]))
+            }
+        }
+    }
+
+    fn judge(&mut self, judged: Judged) {
+        self.out.push_back(Output::Decide(Arc::clone(&judged.statements)));
+        self.judged = Some(judged);
+    }
+
+    pub(super) fn handle_decided(&mut self, decision: Decision, now: Timestamp) {
+        let Some(judged) = self.judged.take() else { return };
+        match decision {
+            Decision::Permit(permit) => self.forward(judged, permit, now),
+            Decision::Deny(denial) => self.refuse(judged, denial, now),
+        }
+    }
+
+    fn forward(&mut self, judged: Judged, permit: Permit, now: Timestamp) {
+        let Judged { bytes, statements, text, what } = judged;
+        let due = match what {
+            What::Query | What::Call => {
+                let (number, record) = self.recorder.permitted(text, None, &statements, now);
+                self.out.push_back(record);
+                Pending::Query(Running::new(number, now))
+            }
+            What::Execute(values) => {
+                let (number, record) = self.recorder.permitted(text, values, &statements, now);
+                self.out.push_back(record);
+                Pending::Execute(Running::new(number, now))
+            }
+            What::Parse(name, prepared) => Pending::Parse(name, prepared),
+            What::Bind(name, portal) => Pending::Bind(name, portal),
+        };
+        self.pending.push_back(due);
+        self.out.push_back(Output::ToUpstream(UpstreamBytes::statement(permit, bytes)));
+    }
+
+    fn refuse(&mut self, judged: Judged, denial: Denial, now: Timestamp) {
+        let Judged { statements, text, what, .. } = judged;
+        let values = match &what {
+            What::Execute(values) => values.clone(),
+            What::Bind(_, portal) => portal.values.clone(),
+            What::Query | What::Call | What::Parse(..) => None,
+        };
+        let record = self.recorder.denied(text, values, &statements, denial.code, now);
+        self.out.push_back(record);
+        let stand_in = refusal_text(denial.code);
+        match what {
+            What::Query | What::Call if self.status == TransactionStatus::Idle => self.answer_idle(&denial),
+            What::Query | What::Call => {
+                self.pending.push_back(Pending::RefusedQuery(denial));
+                self.housekeeping(Housekeeping::Refusal, query(&stand_in));
+            }
+            What::Parse(..) | What::Bind(..) | What::Execute(_) => {
+                self.skipping = true;
+                self.pending.push_back(Pending::Refused(denial));
+                self.housekeeping(Housekeeping::Refusal, parse_unnamed(&stand_in));
+            }
+        }
+    }
+
+    /// Outside a transaction there is nothing to fail, so the target need not hear of it.
+    fn answer_idle(&mut self, denial: &Denial) {
+        let report = told(denial.code, &denial.message, Some(denial.detail.clone()), &denial.hint);
+        self.to_client(error_response(&report));
+        self.to_client(ready_for_query(TransactionStatus::Idle));
+    }
+}
+
+/// Something that SQL made: it was judged when it was made, under the same grant.
+fn foreign(kind: &str, name: &[u8]) -> Arc<Prepared> {
+    let text = Arc::from(format!("<{kind} `{}` made in SQL>", String::from_utf8_lossy(name)));
+    let statement = Statement::new(Effect::Read, "EXECUTE");
+    Arc::new(Prepared { text, statements: Arc::from([statement]) })
+}
+
+fn broken(error: &WireError) -> ProtocolError {
+    ProtocolError(error.to_string())
+}

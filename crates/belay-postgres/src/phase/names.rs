@@ -1,0 +1,112 @@
+//! Prepared statements and portals, as the target has acknowledged them.
+
+use super::pending::Pending;
+use belay_model::{BindValue, Statement};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// How many prepared statements or portals a connection may keep.
+pub(super) const NAME_LIMIT: usize = 10_000;
+
+/// A prepared statement.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// Its text.
+    pub(super) text: Arc<str>,
+    /// What it does.
+    pub(super) statements: Arc<[Statement]>,
+}
+
+/// A portal.
+#[derive(Debug)]
+pub(super) struct Portal {
+    /// The statement it was bound from.
+    pub(super) prepared: Arc<Prepared>,
+    /// The values, where they are recorded.
+    pub(super) values: Option<Vec<BindValue>>,
+}
+
+/// What a name in a Bind means.
+pub(super) enum Meaning<T> {
+    /// This.
+    Known(T),
+    /// That depends on a Parse of an earlier batch whose answer is still due.
+    Unsettled,
+    /// Nothing that came through the protocol: SQL's own PREPARE or DECLARE made it (and was judged then), or the
+    /// target will say that it does not exist.
+    Foreign,
+}
+
+/// The names of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    statements: HashMap<Box<[u8]>, Arc<Prepared>>,
+    portals: HashMap<Box<[u8]>, Arc<Portal>>,
+}
+
+impl Names {
+    pub(super) fn is_full(&self) -> bool {
+        self.statements.len().max(self.portals.len()) >= NAME_LIMIT
+    }
+
+    pub(super) fn parsed(&mut self, name: Box<[u8]>, prepared: Arc<Prepared>) {
+        self.statements.insert(name, prepared);
+    }
+
+    pub(super) fn bound(&mut self, name: Box<[u8]>, portal: Arc<Portal>) {
+        self.portals.insert(name, portal);
+    }
+
+    pub(super) fn closed(&mut self, kind: u8, name: &[u8]) {
+        match kind {
+            b'S' => drop(self.statements.remove(name)),
+            _ => drop(self.portals.remove(name)),
+        }
+    }
+
+    /// Portals end with their transaction.
+    pub(super) fn transaction_ended(&mut self) {
+        self.portals.clear();
+    }
+
+    /// The statement called `name`, the answers in `pending` still being due.
+    ///
+    /// A Parse of this batch counts as done: if it fails, the target skips the Bind too. A Parse of an earlier batch
+    /// may fail and leave the statement before it, so its answer must be waited for.
+    pub(super) fn statement(&self, name: &[u8], pending: &VecDeque<Pending>) -> Meaning<Arc<Prepared>> {
+        let mut in_batch = true;
+        for due in pending.iter().rev() {
+            match due {
+                Pending::Parse(parsed, prepared) if **parsed == *name => {
+                    return if in_batch { Meaning::Known(Arc::clone(prepared)) } else { Meaning::Unsettled };
+                }
+                Pending::Close(b'S', closed) if **closed == *name => return Meaning::Foreign,
+                due if due.ends_with_ready() => in_batch = false,
+                _ => {}
+            }
+        }
+        match self.statements.get(name) {
+            Some(prepared) => Meaning::Known(Arc::clone(prepared)),
+            None => Meaning::Foreign,
+        }
+    }
+
+    /// The portal called `name`, likewise.
+    pub(super) fn portal(&self, name: &[u8], pending: &VecDeque<Pending>) -> Meaning<Arc<Portal>> {
+        let mut in_batch = true;
+        for due in pending.iter().rev() {
+            match due {
+                Pending::Bind(bound, portal) if **bound == *name => {
+                    return if in_batch { Meaning::Known(Arc::clone(portal)) } else { Meaning::Unsettled };
+                }
+                Pending::Close(b'P', closed) if **closed == *name => return Meaning::Foreign,
+                due if due.ends_with_ready() => in_batch = false,
+                _ => {}
+            }
+        }
+        match self.portals.get(name) {
+            Some(portal) => Meaning::Known(Arc::clone(portal)),
+            None => Meaning::Foreign,
+        }
+    }
+}

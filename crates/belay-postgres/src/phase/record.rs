@@ -1,0 +1,115 @@
+//! Events of one connection.
+
+use super::pending::Running;
+use belay_engine::{Output, SessionContext};
+use belay_model::{
+    BindValue, Code, ConnectionId, Effect, Event, EventKind, GrantId, Outcome, SessionId, Statement, Timestamp,
+    TransactionStatus,
+};
+use std::sync::Arc;
+
+/// Makes events that name their connection, and numbers the statements.
+pub(super) struct Recorder {
+    who: Arc<str>,
+    target: Arc<str>,
+    grant: GrantId,
+    session: SessionId,
+    connection: ConnectionId,
+    keeps_values: bool,
+    last: u64,
+}
+
+impl Recorder {
+    pub(super) fn new(context: &SessionContext) -> Recorder {
+        Recorder {
+            who: Arc::from(context.grant.principal.as_str()),
+            target: Arc::from(context.grant.target.as_str()),
+            grant: context.grant.id,
+            session: context.session,
+            connection: context.connection,
+            keeps_values: context.grant.record_values,
+            last: 0,
+        }
+    }
+
+    /// Whether bind values are kept.
+    pub(super) fn keeps_values(&self) -> bool {
+        self.keeps_values
+    }
+
+    /// The intent to run a permitted statement, and its number.
+    pub(super) fn permitted(
+        &mut self,
+        text: Arc<str>,
+        values: Option<Vec<BindValue>>,
+        statements: &[Statement],
+        now: Timestamp,
+    ) -> (u64, Output) {
+        let effect = worst(statements);
+        let output = self.statement(text, values, effect, None, None, now);
+        // Reads and session statements change nothing, so they need not wait for the disk.
+        (self.last, Output::Record { event: output, durable: effect > Effect::Read })
+    }
+
+    /// A refusal.
+    pub(super) fn denied(
+        &mut self,
+        text: Arc<str>,
+        values: Option<Vec<BindValue>>,
+        statements: &[Statement],
+        code: Code,
+        now: Timestamp,
+    ) -> Output {
+        let because = statements.iter().find_map(|statement| statement.because.clone());
+        let event = self.statement(text, values, worst(statements), Some(code), because, now);
+        Output::Record { event, durable: false }
+    }
+
+    /// How a permitted statement ended.
+    pub(super) fn outcome(&self, running: Running, transaction: TransactionStatus, now: Timestamp) -> Output {
+        let micros = u64::try_from(now.0.saturating_sub(running.since.0)).unwrap_or(0);
+        let outcome = Outcome { rows: running.rows, sqlstate: running.sqlstate, skipped: false, micros };
+        self.ended(running.statement, outcome, transaction, now)
+    }
+
+    /// A permitted statement that the target skipped, because one before it in the batch failed.
+    pub(super) fn skipped(&self, running: Running, transaction: TransactionStatus, now: Timestamp) -> Output {
+        let outcome = Outcome { rows: None, sqlstate: None, skipped: true, micros: 0 };
+        self.ended(running.statement, outcome, transaction, now)
+    }
+
+    fn ended(&self, statement: u64, outcome: Outcome, transaction: TransactionStatus, now: Timestamp) -> Output {
+        let kind = EventKind::Outcome { statement, outcome, transaction };
+        Output::Record { event: self.event(kind, now), durable: false }
+    }
+
+    fn statement(
+        &mut self,
+        text: Arc<str>,
+        values: Option<Vec<BindValue>>,
+        effect: Effect,
+        denied: Option<Code>,
+        because: Option<String>,
+        now: Timestamp,
+    ) -> Event {
+        self.last += 1;
+        self.event(EventKind::Statement { statement: self.last, text, values, effect, denied, because }, now)
+    }
+
+    fn event(&self, kind: EventKind, at: Timestamp) -> Event {
+        Event {
+            at,
+            who: Some(Arc::clone(&self.who)),
+            target: Some(Arc::clone(&self.target)),
+            grant: Some(self.grant),
+            session: Some(self.session),
+            connection: Some(self.connection),
+            kind,
+        }
+    }
+}
+
+/// The worst effect of a message; an empty one touches nothing but the session.
+fn worst(statements: &[Statement]) -> Effect {
+    statements.iter().map(|statement| statement.effect).max().unwrap_or(Effect::Session)
+}

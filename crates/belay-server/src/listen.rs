@@ -1,0 +1,286 @@
+//! The gateway: listeners, one task a connection, and its graceful end.
+//!
+//! Connections run on a few threads of their own, one current-thread runtime each: a connection never moves between
+//! cores, and nothing the rest of the process does can hold it up.
+
+use crate::desk::{Clock, Desk};
+use crate::expiry::Expiry;
+use crate::gate::GateKeeper;
+use crate::ledger::{Ledger, Unfinished};
+use crate::relay::{Doors, Ended, Relay};
+use crate::sessions::{ConnectionLimits, LiveSessions};
+use crate::targets::Targets;
+use belay_engine::{Arrival, Engine, Joined};
+use belay_model::{EndReason, Event, EventKind};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep};
+
+/// How long connections may take to say goodbye at a shutdown.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long a listener rests after it could not accept, e.g. for want of file descriptors.
+const REST: Duration = Duration::from_millis(50);
+/// Connections that are logging in, a thread: more wait to be accepted.
+const LOGINS: usize = 256;
+/// Connections that have not been accepted yet, in the kernel.
+const BACKLOG: i32 = 1024;
+/// The stack of a connection thread. Statements nested deeper than this carries are read on stacks of their own.
+const STACK: usize = 4 * 1024 * 1024;
+
+/// What the gateway is told.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// Where native clients connect.
+    pub listen: SocketAddr,
+    /// Bounds on connections.
+    pub limits: ConnectionLimits,
+    /// How many threads carry connections; `None` for one a core.
+    pub threads: Option<usize>,
+}
+
+/// What the gateway needs.
+#[derive(Clone)]
+pub struct GatewayParts {
+    /// The store's desk.
+    pub desk: Arc<Desk>,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The protocol.
+    pub engine: Arc<dyn Engine>,
+}
+
+/// A running gateway.
+pub struct Gateway {
+    address: SocketAddr,
+    sessions: Arc<LiveSessions>,
+    targets: Arc<Targets>,
+    keeper: Arc<GateKeeper>,
+    stop: watch::Sender<bool>,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Gateway {
+    /// Puts right what an earlier run left behind, then listens. Must be called inside a tokio runtime, which carries
+    /// the expiry.
+    pub async fn start(
+        config: &GatewayConfig,
+        parts: GatewayParts,
+        unfinished: &[Unfinished],
+    ) -> io::Result<Gateway> {
+        let GatewayParts { desk, ledger, clock, engine } = parts;
+        let sessions = LiveSessions::new(config.limits);
+        let targets = Arc::new(Targets::new(Arc::clone(&engine), desk.instance()));
+        let expiry = Expiry {
+            desk: Arc::clone(&desk),
+            ledger: ledger.clone(),
+            clock: Arc::clone(&clock),
+            sessions: Arc::clone(&sessions),
+            targets: Arc::clone(&targets),
+        };
+        let tasks = vec![
+            tokio::spawn(expiry.clone().watch_changes()),
+            tokio::spawn(expiry.clone().watch_time()),
+            tokio::spawn(expiry.clone().watch_roles()),
+        ];
+        expiry.recover(unfinished).await;
+        let keeper = Arc::new(GateKeeper {
+            desk,
+            ledger: ledger.clone(),
+            clock: Arc::clone(&clock),
+            sessions: Arc::clone(&sessions),
+            targets: Arc::clone(&targets),
+            per_session: u32::try_from(config.limits.per_session).unwrap_or(u32::MAX),
+            closed: AtomicBool::new(false),
+        });
+        let doors = Doors { clock, ledger };
+        let (stop, _) = watch::channel(false);
+        let mut gateway = Gateway {
+            address: config.listen,
+            sessions,
+            targets,
+            keeper,
+            stop,
+            threads: Mutex::default(),
+            tasks,
+        };
+        gateway.listen(config, &engine, &doors)?;
+        Ok(gateway)
+    }
+
+    /// Where it listens; the port is the real one where the configuration said 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The live connections.
+    pub fn sessions(&self) -> &Arc<LiveSessions> {
+        &self.sessions
+    }
+
+    /// The control sides of the targets.
+    pub fn targets(&self) -> &Arc<Targets> {
+        &self.targets
+    }
+
+    /// Ends the connections of one session; its grant lives on.
+    pub fn end_session(&self, grant: &belay_model::Grant) {
+        self.sessions.renew(grant.id, grant.ends_at, EndReason::Ended);
+    }
+
+    /// Takes no new connections, tells those there are, waits a little, and stops.
+    pub async fn shutdown(self) {
+        self.keeper.closed.store(true, Ordering::Relaxed);
+        self.sessions.end_all(EndReason::Shutdown);
+        let until = Instant::now() + DRAIN;
+        while self.sessions.count() > 0 && Instant::now() < until {
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.stop.send_replace(true);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        let _ = joined.await;
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+
+    fn listen(&mut self, config: &GatewayConfig, engine: &Arc<dyn Engine>, doors: &Doors) -> io::Result<()> {
+        let count = config.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
+        for index in 0..count.clamp(1, 256) {
+            let socket = socket(self.address)?;
+            self.address = socket.local_addr()?.as_socket().unwrap_or(self.address);
+            let worker = Worker {
+                engine: Arc::clone(engine),
+                keeper: Arc::clone(&self.keeper),
+                doors: doors.clone(),
+                logins: Arc::new(Semaphore::new(LOGINS)),
+            };
+            let stop = self.stop.subscribe();
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let thread = std::thread::Builder::new()
+                .name(format!("gateway-{index}"))
+                .stack_size(STACK)
+                .spawn(move || runtime.block_on(worker.run(socket.into(), stop)))?;
+            self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(thread);
+        }
+        Ok(())
+    }
+}
+
+/// A listening socket that shares its port with the other threads'.
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// One thread's share.
+#[derive(Clone)]
+struct Worker {
+    engine: Arc<dyn Engine>,
+    keeper: Arc<GateKeeper>,
+    doors: Doors,
+    logins: Arc<Semaphore>,
+}
+
+impl Worker {
+    async fn run(self, listener: std::net::TcpListener, mut stop: watch::Receiver<bool>) {
+        let listener = match TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!("listener lost: {error}"),
+        };
+        let accepting = async {
+            loop {
+                // Closed semaphores do not occur: nobody closes this one.
+                let Ok(permit) = Arc::clone(&self.logins).acquire_owned().await else { return };
+                match listener.accept().await {
+                    Ok((stream, peer)) => {
+                        let worker = self.clone();
+                        tokio::spawn(async move { worker.serve(stream, peer, permit).await });
+                    }
+                    Err(error) => {
+                        tracing::warn!("accept failed: {error}");
+                        sleep(REST).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = accepting => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, permit: tokio::sync::OwnedSemaphorePermit) {
+        let arrival = self.engine.arrive(stream, peer, &*self.keeper).await;
+        drop(permit);
+        match arrival {
+            Arrival::Joined(joined) => {
+                self.carry(*joined).await;
+            }
+            Arrival::Done => {}
+            Arrival::Refused(why) => tracing::info!(%peer, "login refused: {why}"),
+        }
+    }
+
+    /// Carries one connection to its end, and cleans up after it.
+    async fn carry(&self, mut joined: Joined) {
+        let (context, backend) = (joined.context.clone(), joined.backend);
+        let held = std::mem::replace(&mut joined.held, Box::new(()));
+        let gauge = metrics::gauge!(crate::metrics::SESSIONS_ACTIVE);
+        gauge.increment(1.0);
+        let mut relay = Relay::new(joined, self.doors.clone());
+        let ended = relay.run().await;
+        if ended.cut {
+            metrics::counter!(crate::metrics::SESSION_CUT_IN_TRANSACTION_TOTAL).increment(1);
+            // Before the client can know that it was cut, and so before it can come back.
+            if let Err(error) = self.keeper.desk.set_cut_in_transaction(context.session, true).await {
+                tracing::error!(session = %context.session, "could not mark the session as cut: {error}");
+            }
+        }
+        relay.close().await;
+        if ended.busy {
+            self.stop_backend(&context, backend).await;
+        }
+        self.record_end(&context, ended);
+        gauge.decrement(1.0);
+        drop(held);
+    }
+
+    /// A back end that still works does not notice that its client is gone: it would finish its statement and commit.
+    async fn stop_backend(&self, context: &belay_engine::SessionContext, backend: i32) {
+        let Ok(access) = self.keeper.desk.target_access(&context.grant.target).await else { return };
+        let role = self.keeper.targets.role_name(context.grant.id);
+        if let Err(error) = self.keeper.targets.control(&access).end_backend(&role, backend).await {
+            tracing::warn!(connection = %context.connection, backend, "back end not stopped: {error}");
+        }
+    }
+
+    fn record_end(&self, context: &belay_engine::SessionContext, ended: Ended) {
+        let event = Event {
+            at: self.doors.clock.now(),
+            who: Some(Arc::from(context.grant.principal.as_str())),
+            target: Some(Arc::from(context.grant.target.as_str())),
+            grant: Some(context.grant.id),
+            session: Some(context.session),
+            connection: Some(context.connection),
+            kind: EventKind::ConnectionEnded { reason: ended.reason, in_transaction: ended.in_transaction },
+        };
+        if self.doors.ledger.record_late(event).is_err() {
+            tracing::error!(connection = %context.connection, "its end was not recorded: the ledger's queue is full");
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! The relay: the one loop in which bytes, time, policy and ledger meet.
+//!
+//! Both directions move independently, and each side is read only when what came before it has been written on. So a
+//! slow reader holds back its own target and nothing else, and no buffer grows.
+
+use crate::desk::Clock;
+use crate::ledger::Ledger;
+use belay_engine::{BoxFuture, Connection, Input, Joined, Life, Output, SessionContext, Stream};
+use belay_model::{Code, Denial, EndReason, Event, EventKind, Timestamp};
+use belay_policy::{Decision, decide};
+use bytes::{Buf, Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_util::io::poll_read_buf;
+
+/// The read buffer of an idle direction.
+const SMALL: usize = 8 * 1024;
+/// The read buffer of a direction that fills the small one.
+const LARGE: usize = 64 * 1024;
+/// How long a client may take to read its last word.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// How long a deadline sleeps at most before the clock is read again, so that a clock that is set forward is noticed.
+const NAP: Duration = Duration::from_secs(30);
+
+/// What the relay needs of the process.
+#[derive(Clone)]
+pub(crate) struct Doors {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ledger: Ledger,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// Why.
+    pub(crate) reason: EndReason,
+    /// Whether the target had a transaction open.
+    pub(crate) in_transaction: bool,
+    /// Whether a client that reconnects by itself could go on with half a script: the connection was cut, by
+    /// whomever, without the client having let go of it.
+    pub(crate) cut: bool,
+    /// Whether the target was still working, so that its back end must be stopped.
+    pub(crate) busy: bool,
+}
+
+/// One connection under way.
+pub(crate) struct Relay {
+    client: Side,
+    upstream: Side,
+    connection: Box<dyn Connection>,
+    context: SessionContext,
+    doors: Doors,
+    life: Pin<Box<dyn Future<Output = Life> + Send>>,
+    deadline: Pin<Box<Sleep>>,
+    /// A record that what follows has to wait for.
+    waiting: Option<BoxFuture<'static, bool>>,
+    over: Option<Ended>,
+}
+
+/// One side: its stream, what is to be written to it, what is being read from it.
+struct Side {
+    stream: Box<dyn Stream>,
+    queue: VecDeque<Bytes>,
+    unflushed: bool,
+    buffer: BytesMut,
+}
+
+impl Side {
+    fn new(stream: Box<dyn Stream>) -> Side {
+        Side { stream, queue: VecDeque::new(), unflushed: false, buffer: BytesMut::new() }
+    }
+
+    /// Writes what is queued. Ready when nothing is left.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        while let Some(front) = self.queue.front_mut() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, front))?;
+            if written == 0 {
+                return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+            }
+            self.unflushed = true;
+            front.advance(written);
+            if front.is_empty() {
+                self.queue.pop_front();
+            }
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once; no bytes mean the end of the stream.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<Bytes>> {
+        if self.buffer.capacity() < SMALL {
+            self.buffer.reserve(SMALL);
+        }
+        match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.buffer) {
+            Poll::Pending => {
+                // An idle connection keeps no large buffer.
+                if self.buffer.capacity() > SMALL {
+                    self.buffer = BytesMut::new();
+                }
+                Poll::Pending
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(_)) => {
+                let full = self.buffer.len() == self.buffer.capacity();
+                let bytes = self.buffer.split().freeze();
+                if full {
+                    self.buffer.reserve(LARGE);
+                }
+                Poll::Ready(Ok(bytes))
+            }
+        }
+    }
+}
+
+impl Relay {
+    pub(crate) fn new(joined: Joined, doors: Doors) -> Relay {
+        let Joined { client, upstream, connection, mut context, .. } = joined;
+        let until = *context.life.borrow_and_update();
+        Relay {
+            client: Side::new(client),
+            upstream: Side::new(upstream),
+            connection,
+            life: Box::pin(changed(context.life.clone())),
+            deadline: Box::pin(sleep_until(wake_at(until, doors.clock.now()))),
+            context,
+            doors,
+            waiting: None,
+            over: None,
+        }
+    }
+
+    /// Relays until the connection ends. Both streams stay open, for [`Relay::close`].
+    pub(crate) async fn run(&mut self) -> Ended {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Says the last word and closes both sides. The target's side goes first, so that nothing stays idle there.
+    pub(crate) async fn close(mut self) {
+        let goodbye = async {
+            while let Some(bytes) = self.upstream.queue.pop_front() {
+                self.upstream.stream.write_all(&bytes).await?;
+            }
+            self.upstream.stream.shutdown().await
+        };
+        // Whoever is gone already need not be told.
+        let _ = timeout(FAREWELL, goodbye).await;
+        drop(self.upstream);
+        let goodbye = async {
+            while let Some(bytes) = self.client.queue.pop_front() {
+                self.client.stream.write_all(&bytes).await?;
+            }
+            self.client.stream.shutdown().await
+        };
+        let _ = timeout(FAREWELL, goodbye).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        self.poll_life(cx);
+        loop {
+            if !self.poll_waiting(cx) {
+                return self.finished();
+            }
+            self.carry_out(cx);
+            if self.over.is_some() {
+                return self.finished();
+            }
+            let client_free = self.poll_write(cx, Which::Client);
+            let upstream_free = self.poll_write(cx, Which::Upstream);
+            let mut progress = false;
+            if upstream_free && self.connection.wants_client() {
+                progress |= self.poll_read(cx, Which::Client);
+            }
+            if client_free && self.over.is_none() {
+                progress |= self.poll_read(cx, Which::Upstream);
+            }
+            if !progress && self.over.is_none() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn finished(&self) -> Poll<Ended> {
+        self.over.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Hears of the end of the grant, or of its being moved.
+    fn poll_life(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(life) = self.life.as_mut().poll(cx) {
+            // What has been heard counts as heard for the next wait too.
+            self.context.life.mark_unchanged();
+            self.life = Box::pin(changed(self.context.life.clone()));
+            match life {
+                Life::Over(reason) => return self.end(reason),
+                Life::Until(_) => self.deadline.as_mut().reset(wake_at(life, self.doors.clock.now())),
+            }
+        }
+        while self.deadline.as_mut().poll(cx).is_ready() {
+            let (life, now) = (*self.context.life.borrow(), self.doors.clock.now());
+            match life {
+                Life::Over(reason) => return self.end(reason),
+                Life::Until(end) if end <= now => return self.end(EndReason::Expired),
+                Life::Until(_) => self.deadline.as_mut().reset(wake_at(life, now)),
+            }
+        }
+    }
+
+    /// False while a record is awaited.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(waiting) = &mut self.waiting else { return true };
+        match waiting.as_mut().poll(cx) {
+            Poll::Pending => return self.over.is_some(),
+            Poll::Ready(true) => {}
+            Poll::Ready(false) => self.end(EndReason::LedgerDown),
+        }
+        self.waiting = None;
+        true
+    }
+
+    /// Carries out what the connection wants, in order, until a record has to be waited for.
+    fn carry_out(&mut self, cx: &mut Context<'_>) {
+        while self.waiting.is_none() && self.over.is_none() {
+            let Some(output) = self.connection.poll() else { return };
+            match output {
+                Output::ToClient(bytes) => self.client.queue.push_back(bytes),
+                Output::ToUpstream(bytes) => self.upstream.queue.push_back(bytes.into_bytes()),
+                Output::Decide(statements) => {
+                    let now = self.doors.clock.now();
+                    let decision = if self.doors.ledger.is_up() {
+                        decide(&self.context.grant, &statements, now)
+                    } else {
+                        Decision::Deny(unrecorded())
+                    };
+                    self.handle(Input::Decided(decision), now);
+                }
+                Output::Record { event, durable } => self.record(event, durable, cx),
+                Output::Close(reason) => self.finish(reason),
+            }
+        }
+    }
+
+    fn record(&mut self, event: Event, durable: bool, cx: &mut Context<'_>) {
+        count(&event);
+        let event = if durable {
+            event
+        } else {
+            match self.doors.ledger.try_record(event) {
+                Ok(()) => return,
+                Err(event) => event,
+            }
+        };
+        let ledger = self.doors.ledger.clone();
+        self.waiting = Some(Box::pin(async move {
+            if durable {
+                return ledger.record_durable(event).await.is_ok();
+            }
+            ledger.record(event).await.is_ok()
+        }));
+        self.poll_waiting(cx);
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, which: Which) -> bool {
+        match self.side(which).poll_write(cx) {
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(_)) => {
+                self.lost(which, true);
+                false
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    /// Whether something was read.
+    fn poll_read(&mut self, cx: &mut Context<'_>, which: Which) -> bool {
+        match self.side(which).poll_read(cx) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(bytes)) if !bytes.is_empty() => {
+                let now = self.doors.clock.now();
+                self.handle(if which == Which::Client { Input::Client(bytes) } else { Input::Upstream(bytes) }, now);
+                true
+            }
+            Poll::Ready(Ok(_)) => {
+                self.lost(which, false);
+                false
+            }
+            Poll::Ready(Err(_)) => {
+                self.lost(which, true);
+                false
+            }
+        }
+    }
+
+    fn side(&mut self, which: Which) -> &mut Side {
+        match which {
+            Which::Client => &mut self.client,
+            Which::Upstream => &mut self.upstream,
+        }
+    }
+
+    fn handle(&mut self, input: Input, now: Timestamp) {
+        if let Err(error) = self.connection.handle(input, now) {
+            tracing::warn!(connection = %self.context.connection, "protocol error: {error}");
+            self.end(EndReason::Protocol);
+        }
+    }
+
+    fn lost(&mut self, which: Which, broken: bool) {
+        match which {
+            Which::Upstream => self.end(EndReason::TargetLost),
+            Which::Client => {
+                self.end(EndReason::ClientLost);
+                // A client that closes its end without a word has died and will not go on with its script; one whose
+                // connection broke may still be there and reconnect.
+                if let Some(over) = &mut self.over {
+                    over.cut &= broken;
+                }
+            }
+        }
+    }
+
+    /// Ends the connection from this side: asks it for its last word and stops.
+    fn end(&mut self, reason: EndReason) {
+        if self.over.is_some() {
+            return;
+        }
+        self.note_over(reason);
+        // What was read but not written yet must not follow the last word.
+        let _ = self.connection.handle(Input::End(reason), self.doors.clock.now());
+        while let Some(output) = self.connection.poll() {
+            match output {
+                Output::ToClient(bytes) => self.client.queue.push_back(bytes),
+                Output::Record { event, .. } => drop(self.doors.ledger.record_late(event)),
+                Output::ToUpstream(_) | Output::Decide(_) | Output::Close(_) => {}
+            }
+        }
+    }
+
+    /// The connection itself wants to close.
+    fn finish(&mut self, reason: EndReason) {
+        self.note_over(reason);
+    }
+
+    fn note_over(&mut self, reason: EndReason) {
+        let in_transaction = self.connection.in_transaction();
+        let cut = in_transaction && reason != EndReason::Closed;
+        let busy = self.connection.is_busy() || in_transaction;
+        self.over = Some(Ended { reason, in_transaction, cut, busy });
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Client,
+    Upstream,
+}
+
+/// The next value of a session's life. A registry that is gone means that nobody guards the session any more.
+async fn changed(mut life: watch::Receiver<Life>) -> Life {
+    match life.changed().await {
+        Ok(()) => *life.borrow_and_update(),
+        Err(_) => Life::Over(EndReason::Shutdown),
+    }
+}
+
+fn wake_at(life: Life, now: Timestamp) -> Instant {
+    match life {
+        Life::Until(end) => Instant::now() + now.until(end).min(NAP),
+        Life::Over(_) => Instant::now(),
+    }
+}
+
+fn unrecorded() -> Denial {
+    Denial {
+        code: Code::LedgerDown,
+        message: "refused: the ledger cannot be written".to_owned(),
+        detail: "What cannot be recorded is not run. The statement was not sent to the database.".to_owned(),
+        hint: "belay doctor".to_owned(),
+    }
+}
+
+fn count(event: &Event) {
+    if let EventKind::Statement { effect, denied, .. } = &event.kind {
+        let decision = if denied.is_some() { "deny" } else { "permit" };
+        let target = event.target.as_deref().unwrap_or_default().to_owned();
+        metrics::counter!(crate::metrics::STATEMENTS_TOTAL, "target" => target, "effect" => effect.word(), "decision" => decision)
+            .increment(1);
+    }
+}
