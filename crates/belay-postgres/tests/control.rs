@@ -335,6 +335,26 @@ async fn the_end_of_a_role_stops_whatever_runs_and_commits_nothing() {
 }
 
 #[tokio::test]
+async fn back_ends_go_even_while_somebody_else_holds_the_role() {
+    let postgres = server().await;
+    let control = humble(postgres);
+    let spec = spec(&["public.orders"]);
+    let password = control.ensure_role(&spec).await.unwrap();
+    let client = login(postgres, &spec, &password).await;
+    let holder = postgres.client_in("orders").await;
+    let hold = format!("BEGIN; ALTER ROLE {} CONNECTION LIMIT 3", spec.name);
+    holder.batch_execute(&hold).await.unwrap();
+    let (ended, ()) = tokio::join!(control.end_role(&spec.name), async {
+        let left = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'", spec.name);
+        wait_until(Duration::from_secs(1), || async { count(postgres, &left).await == 0 }).await;
+        holder.batch_execute("COMMIT").await.unwrap();
+    });
+    ended.unwrap();
+    assert_ne!(outcome(&client, "SELECT 1").await, "ok");
+    assert!(control.roles(&spec.name).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn back_ends_can_be_ended_one_by_one_and_all_at_once() {
     let postgres = server().await;
     for control in [mighty(postgres), humble(postgres)] {
@@ -456,6 +476,13 @@ async fn an_unreachable_target_a_wrong_password_and_a_strange_certificate_are_to
     }
     to.target.tls = "require".to_owned();
     PgControl::new(&to).roles("belay_").await.unwrap();
+    // On Linux this leads to the same server, under a name that its certificate does not hold.
+    to.target.host = "0.0.0.0".to_owned();
+    to.target.ca_pem = Some(postgres.certificates().ca.clone());
+    to.target.tls = "verify-ca".to_owned();
+    PgControl::new(&to).roles("belay_").await.unwrap();
+    to.target.tls = "verify-full".to_owned();
+    assert!(PgControl::new(&to).roles("belay_").await.unwrap_err().message.contains("certificate"));
     to.target.host = postgres.socket_dir().display().to_string();
     PgControl::new(&to).roles("belay_").await.unwrap();
     to.target.host = "127.0.0.1".to_owned();

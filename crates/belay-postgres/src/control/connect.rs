@@ -16,7 +16,7 @@ const UNANSWERED: Duration = Duration::from_secs(10);
 /// With this search path, names in our statements cannot be caught by objects of others.
 const SESSION: &str = "SET search_path = pg_catalog, pg_temp; SET statement_timeout = '6s'; SET lock_timeout = '2s'; \
      SET idle_in_transaction_session_timeout = '10s'; SET default_transaction_read_only = off; \
-     SET TimeZone = 'UTC'; SET DateStyle = 'ISO'";
+     SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET jit = off";
 
 /// Opens connections to one target in the name of its control user.
 pub(super) struct Dialer {

@@ -22,13 +22,13 @@ impl DropRole<'_> {
     /// Idempotent: what is gone already is fine.
     pub(super) async fn run(&self, pool: &Pool) -> Result<(), ControlError> {
         let mut databases: BTreeSet<String> =
-            pool.perform(Lane::Ending, self.home, &Databases { role: self.oid }).await?.into_iter().collect();
+            pool.perform(Lane::Dropping, self.home, &Databases { role: self.oid }).await?.into_iter().collect();
         // Privileges on the databases themselves can be taken away in any of them.
         databases.insert(self.home.to_owned());
         for database in &databases {
-            pool.perform(Lane::Ending, database, &Strip { role: self }).await?;
+            pool.perform(Lane::Dropping, database, &Strip { role: self }).await?;
         }
-        pool.perform(Lane::Ending, self.home, &Drop { role: self }).await
+        pool.perform(Lane::Dropping, self.home, &Drop { role: self }).await
     }
 }
 

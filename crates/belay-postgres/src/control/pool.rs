@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::Client;
 
-/// Connections at once, for making roles and for ending them: at most eight to a target.
+/// Connections at once in each lane: at most twelve to a target.
 const AT_ONCE: usize = 4;
 /// Idle connections kept for one database.
 const IDLE: usize = 2;
@@ -18,7 +18,7 @@ const IDLE: usize = 2;
 const DATABASES: usize = 8;
 const ATTEMPTS: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(10);
-const QUEUE: Duration = Duration::from_secs(10);
+const QUEUE: Duration = Duration::from_secs(20);
 /// A connection that was idle for longer may have died without a word, so it is asked first.
 const FRESH: Duration = Duration::from_secs(15);
 const PING: Duration = Duration::from_millis(500);
@@ -35,11 +35,12 @@ pub(super) trait Act: Sync {
     fn act(&self, client: &mut Client) -> impl Future<Output = Result<Self::Done, Fault>> + Send;
 }
 
-/// Which queue an act stands in. Ends never wait behind the making of roles.
+/// Which queue an act stands in. Ends never wait behind the making of roles, nor behind the dropping of others.
 #[derive(Clone, Copy)]
 pub(super) enum Lane {
     Ordinary,
     Ending,
+    Dropping,
 }
 
 /// The connections to one target.
@@ -48,6 +49,7 @@ pub(super) struct Pool {
     idle: Mutex<HashMap<String, Vec<(Client, Instant)>>>,
     ordinary: Semaphore,
     ending: Semaphore,
+    dropping: Semaphore,
 }
 
 impl Pool {
@@ -58,6 +60,7 @@ impl Pool {
             idle: Mutex::default(),
             ordinary: Semaphore::new(AT_ONCE),
             ending: Semaphore::new(AT_ONCE),
+            dropping: Semaphore::new(AT_ONCE),
         })
     }
 
@@ -86,6 +89,7 @@ impl Pool {
         let semaphore = match lane {
             Lane::Ordinary => &self.ordinary,
             Lane::Ending => &self.ending,
+            Lane::Dropping => &self.dropping,
         };
         let permit = tokio::time::timeout(QUEUE, semaphore.acquire()).await.map_err(|_| late(QUEUE))?;
         permit.map_err(|_| unreachable_target("the gateway is stopping"))
