@@ -72,7 +72,7 @@ impl Look<'_> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "{SELECT} WHERE (?1 IS NULL OR g.principal = ?1) AND (?2 OR {LIVE}) ORDER BY g.id DESC LIMIT ?3"
         )))
-        .bind(of.map(|name| name.as_str()))
+        .bind(of.map(Name::as_str))
         .bind(all)
         .bind(crate::LIST_MOST)
         .fetch_all(&mut *self.0)
@@ -86,8 +86,8 @@ impl Look<'_> {
             "SELECT g.* FROM grants g
              WHERE {LIVE} AND (?1 IS NULL OR g.principal = ?1) AND (?2 IS NULL OR g.target = ?2) ORDER BY g.id"
         )))
-        .bind(of.map(|name| name.as_str()))
-        .bind(on.map(|name| name.as_str()))
+        .bind(of.map(Name::as_str))
+        .bind(on.map(Name::as_str))
         .fetch_all(&mut *self.0)
         .await?;
         rows.iter().map(grant).collect()
@@ -183,7 +183,7 @@ impl Writing {
         .bind(grant.effects.read)
         .bind(grant.effects.write)
         .bind(grant.extendable)
-        .bind(grant.reviewed_by.as_ref().map(|name| name.as_str()))
+        .bind(grant.reviewed_by.as_ref().map(Name::as_str))
         .execute(self.connection())
         .await?;
         Ok(())
@@ -194,7 +194,7 @@ impl Writing {
         sqlx::query("UPDATE grants SET ended_at = ?2, ended_by = ?3 WHERE id = ?1")
             .bind(id.0)
             .bind(now.0)
-            .bind(by.map(|name| name.as_str()))
+            .bind(by.map(Name::as_str))
             .execute(self.connection())
             .await?;
         Ok(())

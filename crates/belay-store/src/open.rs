@@ -98,8 +98,10 @@ fn make_private(file: &Path) -> Result<(), StoreError> {
 async fn inspect(file: &Path) -> Result<(), StoreError> {
     let name = file.display().to_string();
     let damaged = |detail: String| StoreError::Damaged { file: name.clone(), detail };
-    let mut connection: SqliteConnection =
-        options(file).read_only(true).create_if_missing(false).connect().await.map_err(|e| damaged(e.to_string()))?;
+    // Without a log there is nothing to recover, and nobody else writes: then not even empty files come of it.
+    let no_log = !file.with_extension("db-wal").exists();
+    let looking = options(file).read_only(true).immutable(no_log).create_if_missing(false);
+    let mut connection: SqliteConnection = looking.connect().await.map_err(|error| damaged(error.to_string()))?;
     let verdict: Result<String, sqlx::Error> =
         sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await;
     match verdict {

@@ -25,7 +25,7 @@ impl Look<'_> {
             "{SELECT} WHERE (?1 IS NULL OR r.requester = ?1) AND (?2 OR r.state = 'pending')
              ORDER BY r.id DESC LIMIT ?3"
         )))
-        .bind(of.map(|name| name.as_str()))
+        .bind(of.map(Name::as_str))
         .bind(all)
         .bind(crate::LIST_MOST)
         .fetch_all(&mut *self.0)

@@ -1,7 +1,7 @@
 //! Rules.
 
 use crate::{Look, StoreError, Writing, row};
-use belay_model::{Hours, Rule, RuleId, Span, Timestamp};
+use belay_model::{Hours, Name, Rule, RuleId, Span, Timestamp};
 use sqlx::sqlite::SqliteRow;
 
 impl Look<'_> {
@@ -21,8 +21,8 @@ impl Writing {
                                 approvals, extendable, record_values)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING id",
         )
-        .bind(rule.target.as_ref().map(|name| name.as_str()))
-        .bind(rule.group.as_ref().map(|name| name.as_str()))
+        .bind(rule.target.as_ref().map(Name::as_str))
+        .bind(rule.group.as_ref().map(Name::as_str))
         .bind(rule.hours.map(|hours| i64::from(hours.from_minute)))
         .bind(rule.hours.map(|hours| i64::from(hours.to_minute)))
         .bind(rule.effects.read)

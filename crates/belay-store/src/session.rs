@@ -17,7 +17,7 @@ impl Look<'_> {
             "SELECT * FROM sessions WHERE (?1 IS NULL OR principal = ?1) AND (?2 OR state = 'open')
              ORDER BY id DESC LIMIT ?3",
         )
-        .bind(of.map(|name| name.as_str()))
+        .bind(of.map(Name::as_str))
         .bind(all)
         .bind(crate::LIST_MOST)
         .fetch_all(&mut *self.0)

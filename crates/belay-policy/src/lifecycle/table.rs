@@ -97,6 +97,7 @@ pub fn request_after(state: RequestState, act: RequestAct) -> Option<RequestStat
 }
 
 /// The state of a grant after an act; `None` where the act is refused.
+#[allow(clippy::match_same_arms, reason = "a table is read row by row")]
 pub fn grant_after(state: GrantState, act: GrantAct) -> Option<GrantState> {
     match (state, act) {
         (GrantState::Ready | GrantState::Active, GrantAct::Use) => Some(GrantState::Active),

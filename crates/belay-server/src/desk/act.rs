@@ -70,15 +70,15 @@ impl Desk {
         let listeners = self.changes.clone();
         let settled = tokio::spawn(async move {
             let Act { mut writing, now, events, changes, .. } = act;
-            let recorded = record(recorder.as_ref(), &events).await;
-            if recorded < events.len() {
+            let durable = record(recorder.as_ref(), &events).await;
+            if durable < events.len() {
                 if ledger_down == LedgerDownMeans::Refuse {
-                    if recorded > 0 {
+                    if durable > 0 {
                         recorder.record(undone(now)).await;
                     }
                     return Err(DeskError::LedgerDown);
                 }
-                for event in events.iter().skip(recorded) {
+                for event in events.iter().skip(durable) {
                     writing.owe_event(event).await?;
                 }
             }
@@ -105,8 +105,8 @@ fn undone(now: Timestamp) -> Event {
 /// How many of the events are durable now: all of them, or the ledger is down. They are handed in together,
 /// in their order, and wait for the same disk write.
 async fn record(recorder: &dyn super::Recorder, events: &[Event]) -> usize {
-    let recorded = join_all(events.iter().map(|event| recorder.record_durable(event.clone()))).await;
-    recorded.iter().filter(|recorded| recorded.is_ok()).count()
+    let answers = join_all(events.iter().map(|event| recorder.record_durable(event.clone()))).await;
+    answers.iter().filter(|answer| answer.is_ok()).count()
 }
 
 impl Act {

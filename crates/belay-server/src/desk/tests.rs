@@ -73,7 +73,7 @@ impl Office {
     /// A desk with `admin` (as bootstrapped), approvers bob and carol, requesters alice and dave, and the target `orders`.
     async fn open() -> Office {
         let office = Office::empty().await;
-        let admin = office.admin();
+        let admin = Office::admin();
         office.add_user(&admin, "alice", &[Role::Requester]).await;
         office.add_user(&admin, "dave", &[Role::Requester]).await;
         office.add_user(&admin, "bob", &[Role::Requester, Role::Approver]).await;
@@ -94,7 +94,7 @@ impl Office {
         self.folder.path()
     }
 
-    fn admin(&self) -> Caller {
+    fn admin() -> Caller {
         caller("admin", &[Role::Administrator, Role::Approver, Role::Requester, Role::Auditor])
     }
 

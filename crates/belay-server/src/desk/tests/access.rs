@@ -25,8 +25,8 @@ async fn a_request_approved_by_somebody_else_becomes_a_grant_and_is_announced() 
 #[tokio::test]
 async fn an_administrator_cannot_approve_their_own_request() {
     let office = Office::open().await;
-    let made = office.desk.request(&office.admin(), wish("1h")).await.unwrap();
-    let refused = office.desk.approve(&office.admin(), &made.request.id.to_string()).await.unwrap_err();
+    let made = office.desk.request(&Office::admin(), wish("1h")).await.unwrap();
+    let refused = office.desk.approve(&Office::admin(), &made.request.id.to_string()).await.unwrap_err();
     assert!(matches!(refused, DeskError::Denied { .. }), "{refused}");
     assert_eq!(refused.to_string(), "nobody may decide on requests of their own");
     assert!(office.desk.live_grants().await.unwrap().is_empty());
@@ -46,7 +46,7 @@ async fn roles_count_as_the_store_has_them_not_as_the_caller_brings_them() {
 #[tokio::test]
 async fn two_approvers_at_once_make_one_grant_of_two_approvals() {
     let office = Office::open().await;
-    office.desk.add_rule(&office.admin(), rule(2)).await.unwrap();
+    office.desk.add_rule(&Office::admin(), rule(2)).await.unwrap();
     for _ in 0..20 {
         let id = office.desk.request(&alice(), wish("1h")).await.unwrap().request.id.to_string();
         let (bobs, carols) = (bob(), carol());
@@ -61,7 +61,7 @@ async fn two_approvers_at_once_make_one_grant_of_two_approvals() {
 #[tokio::test]
 async fn the_same_approver_twice_at_once_counts_once() {
     let office = Office::open().await;
-    office.desk.add_rule(&office.admin(), rule(2)).await.unwrap();
+    office.desk.add_rule(&Office::admin(), rule(2)).await.unwrap();
     let id = office.desk.request(&alice(), wish("1h")).await.unwrap().request.id.to_string();
     let bobs = bob();
     let (one, other) = tokio::join!(office.desk.approve(&bobs, &id), office.desk.approve(&bobs, &id));
@@ -83,11 +83,11 @@ async fn approval_and_withdrawal_at_once_leave_one_outcome() {
 #[tokio::test]
 async fn an_approver_who_loses_the_role_takes_their_pending_approvals_along() {
     let office = Office::open().await;
-    office.desk.add_rule(&office.admin(), rule(2)).await.unwrap();
+    office.desk.add_rule(&Office::admin(), rule(2)).await.unwrap();
     let id = office.desk.request(&alice(), wish("1h")).await.unwrap().request.id.to_string();
     office.desk.approve(&bob(), &id).await.unwrap();
     let change = crate::desk::UserChange { disabled: Some(true), ..Default::default() };
-    office.desk.change_user(&office.admin(), "bob", change).await.unwrap();
+    office.desk.change_user(&Office::admin(), "bob", change).await.unwrap();
     let after = office.desk.approve(&carol(), &id).await.unwrap();
     assert_eq!((after.grant, after.request.approvals.len()), (None, 1));
 }
@@ -95,7 +95,7 @@ async fn an_approver_who_loses_the_role_takes_their_pending_approvals_along() {
 #[tokio::test]
 async fn a_rule_without_approvals_grants_reads_at_once_and_never_writes() {
     let office = Office::open().await;
-    let admin = office.admin();
+    let admin = Office::admin();
     let writes = NewRule { effects: Effects { read: true, write: true }, ..rule(0) };
     let refused = office.desk.add_rule(&admin, writes).await.unwrap_err();
     assert!(matches!(refused, DeskError::Invalid { field: "approvals", .. }));
@@ -171,7 +171,7 @@ async fn a_grant_past_its_end_lets_nobody_in_even_before_the_expiry_task_has_run
 #[tokio::test]
 async fn an_extension_moves_the_end_once_and_narrowing_tells_the_gateway() {
     let office = Office::open().await;
-    office.desk.add_rule(&office.admin(), rule(1)).await.unwrap();
+    office.desk.add_rule(&Office::admin(), rule(1)).await.unwrap();
     let grant = office.granted().await;
     let id = grant.id.to_string();
     let mut changes = office.desk.changes();
@@ -190,7 +190,7 @@ async fn an_extension_moves_the_end_once_and_narrowing_tells_the_gateway() {
 #[tokio::test]
 async fn break_glass_is_at_once_for_an_hour_and_owes_a_review_by_another_approver() {
     let office = Office::open().await;
-    let admin = office.admin();
+    let admin = Office::admin();
     assert!(matches!(office.desk.break_glass(&bob(), wish("1h")).await, Err(DeskError::Denied { .. })));
     office.add_user(&admin, "erin", &[Role::BreakGlass, Role::Approver]).await;
     let erin = caller("erin", &[Role::BreakGlass, Role::Approver]);

@@ -21,11 +21,11 @@ async fn removing_a_target_revokes_its_grants_and_denies_its_requests() {
     let grant = office.granted().await;
     let pending = office.desk.request(&alice(), wish("1h")).await.unwrap().request.id.to_string();
     assert!(matches!(office.desk.remove_target(&bob(), "orders").await, Err(DeskError::Denied { .. })));
-    office.desk.remove_target(&office.admin(), "orders").await.unwrap();
+    office.desk.remove_target(&Office::admin(), "orders").await.unwrap();
     assert_eq!(office.desk.grant(grant.id).await.unwrap().unwrap().state, GrantState::Revoked);
     assert_eq!(office.desk.request_of(&alice(), &pending).await.unwrap().request.state, RequestState::Denied);
     // Nothing carries over to another system under the same name.
-    office.desk.add_target(&office.admin(), target("orders")).await.unwrap();
+    office.desk.add_target(&Office::admin(), target("orders")).await.unwrap();
     assert!(office.desk.approve(&bob(), &pending).await.is_err());
     assert!(office.desk.grants(&alice(), Listing::default()).await.unwrap().is_empty());
 }
@@ -36,7 +36,7 @@ async fn a_target_that_makes_no_sense_is_refused_with_the_field() {
     let field = async |change: fn(&mut Target)| {
         let mut new = target("other");
         change(&mut new.target);
-        match office.desk.add_target(&office.admin(), new).await {
+        match office.desk.add_target(&Office::admin(), new).await {
             Err(DeskError::Invalid { field, .. }) => field,
             other => panic!("{other:?}"),
         }
@@ -48,7 +48,10 @@ async fn a_target_that_makes_no_sense_is_refused_with_the_field() {
     assert_eq!(field(|target| target.port = 0).await, "port");
     assert_eq!(field(|target| target.database = "a\0b".into()).await, "database");
     assert_eq!(field(|target| target.ca_pem = Some("junk".into())).await, "ca_pem");
-    assert!(matches!(office.desk.add_target(&office.admin(), target("orders")).await, Err(DeskError::Conflict { .. })));
+    assert!(matches!(
+        office.desk.add_target(&Office::admin(), target("orders")).await,
+        Err(DeskError::Conflict { .. })
+    ));
     let unknown = Wish { target: name("nowhere"), ..wish("1h") };
     assert!(matches!(office.desk.request(&alice(), unknown).await, Err(DeskError::NotFound { .. })));
 }
