@@ -76,9 +76,9 @@ impl Client {
         &self.user
     }
 
-    /// The address of the API.
-    pub(crate) fn base(&self) -> &Url {
-        &self.base
+    /// The address of the API, as people write it.
+    pub(crate) fn base(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
     }
 
     /// The host of the API, which is the host of the gateway.
@@ -156,7 +156,8 @@ impl Client {
         match serde_json::from_slice::<Problem>(&bytes) {
             Ok(problem) => problem.into(),
             Err(_) if status == StatusCode::NOT_FOUND => {
-                Failure::new(Exit::Unreachable, format!("{} is not a Belay server", self.base)).hint("belay login URL")
+                Failure::new(Exit::Unreachable, format!("{} is not a Belay server", self.base()))
+                    .hint("belay login URL")
             }
             Err(_) => Failure::new(Exit::Failure, format!("the server answered {status}")),
         }
@@ -192,7 +193,7 @@ impl Client {
         };
         let what =
             if error.is_timeout() { "did not answer in time".to_owned() } else { format!("cannot be reached: {text}") };
-        Failure::new(Exit::Unreachable, format!("{} {what}", self.base.as_str().trim_end_matches('/'))).hint(hint)
+        Failure::new(Exit::Unreachable, format!("{} {what}", self.base())).hint(hint)
     }
 }
 

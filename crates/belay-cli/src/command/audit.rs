@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(clap::Args)]
 #[command(before_help = "Examples:
   belay audit tail -f                                         as it happens
-  belay audit search 'table:orders effect:write since:90d'
+  belay audit search 'who:ann effect:write since:90d'
   belay audit verify --dir /var/lib/belay                     needs no server
 ")]
 pub(crate) struct Args {
@@ -45,7 +45,7 @@ enum Act {
         #[arg(long, value_name = "POSITION")]
         position: Option<Position>,
     },
-    /// Records that match, e.g. `who:ann table:orders effect:read since:7d`
+    /// Records that match, e.g. `who:ann target:orders effect:read since:7d`
     Search {
         /// What is looked for
         query: String,
