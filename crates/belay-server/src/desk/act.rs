@@ -70,17 +70,16 @@ impl Desk {
         let listeners = self.changes.clone();
         let settled = tokio::spawn(async move {
             let Act { mut writing, now, events, changes, .. } = act;
-            let durable = record(recorder.as_ref(), &events).await;
-            if durable < events.len() {
-                if ledger_down == LedgerDownMeans::Refuse {
-                    if durable > 0 {
-                        recorder.record(undone(now)).await;
-                    }
-                    return Err(DeskError::LedgerDown);
+            let count = events.len();
+            let missed = record(recorder.as_ref(), events).await;
+            if !missed.is_empty() && ledger_down == LedgerDownMeans::Refuse {
+                if missed.len() < count {
+                    recorder.record(undone(now)).await;
                 }
-                for event in events.iter().skip(durable) {
-                    writing.owe_event(event).await?;
-                }
+                return Err(DeskError::LedgerDown);
+            }
+            for event in &missed {
+                writing.owe_event(event).await?;
             }
             if let Err(error) = writing.commit().await {
                 recorder.record(undone(now)).await;
@@ -102,11 +101,10 @@ fn undone(now: Timestamp) -> Event {
     Event::new(now, EventKind::Recovered { what })
 }
 
-/// How many of the events are durable now: all of them, or the ledger is down. They are handed in together,
-/// in their order, and wait for the same disk write.
-async fn record(recorder: &dyn super::Recorder, events: &[Event]) -> usize {
+/// Hands the events in together, in their order, to wait for the same disk write; returns those that are not durable.
+async fn record(recorder: &dyn super::Recorder, events: Vec<Event>) -> Vec<Event> {
     let answers = join_all(events.iter().map(|event| recorder.record_durable(event.clone()))).await;
-    answers.iter().filter(|answer| answer.is_ok()).count()
+    events.into_iter().zip(answers).filter(|(_, answer)| answer.is_err()).map(|(event, _)| event).collect()
 }
 
 impl Act {

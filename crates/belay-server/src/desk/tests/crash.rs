@@ -36,7 +36,7 @@ async fn what_was_answered_before_a_kill_is_there_after_it_and_nothing_is_half_t
             let approved = view.request.state == belay_model::RequestState::Approved;
             assert_eq!(approved, view.grant.is_some(), "{:?}", view.request);
             assert_eq!(approved, view.request.approvals.len() == 1);
-            if !approved {
+            if view.request.state == belay_model::RequestState::Pending {
                 desk.withdraw(&alice(), &view.request.id.to_string()).await.unwrap();
             }
         }
@@ -64,6 +64,29 @@ fn kill_a_child(folder: &Path) -> i64 {
     child.wait().unwrap();
     assert!(told.len() >= 20, "the child ended by itself after {} grants", told.len());
     *told.last().unwrap()
+}
+
+#[tokio::test]
+async fn with_the_real_ledger_every_act_is_on_the_disk_when_it_is_answered() {
+    let Office { desk, clock, folder, .. } = Office::open().await;
+    drop(desk);
+    let (ledger, _) = crate::ledger::Ledger::open(&folder.path().join("ledger")).unwrap();
+    let recorder = Arc::new(ledger.clone()) as Arc<dyn Recorder>;
+    let desk = Desk::open(folder.path(), recorder, clock as Arc<dyn Clock>).await.unwrap();
+    let id = desk.request(&alice(), wish("1h")).await.unwrap().request.id.to_string();
+    assert_eq!(ledger.counters().records, 1);
+    let grant = desk.approve(&bob(), &id).await.unwrap().grant.unwrap();
+    assert_eq!(ledger.counters().records, 3);
+    desk.open_session(grant.id).await.unwrap();
+    desk.revoke(&bob(), &grant.id.to_string()).await.unwrap();
+    let mut text = String::new();
+    for entry in std::fs::read_dir(ledger.dir()).unwrap() {
+        text.push_str(&String::from_utf8_lossy(&std::fs::read(entry.unwrap().path()).unwrap()));
+    }
+    let places: Vec<_> = ["request_made", "request_approved", "grant_made", "grant_ended", "session_ended"]
+        .map(|word| text.find(&format!("\"{word}\"")).unwrap_or_else(|| panic!("no {word} in {text}")))
+        .into();
+    assert!(places.is_sorted(), "{text}");
 }
 
 #[tokio::test]
