@@ -48,7 +48,7 @@ macro_rules! codes {
 codes! {
     WriteInReadOnly = 1001, "25006", "write in a read-only session",
         "The grant allows reads only. Belay read the statement with PostgreSQL's own grammar and found that it changes rows, locks them, or asks for a read-write transaction.",
-        "Take the write out, or ask for a grant with writes: belay request TARGET --effect write --for 30m -m REASON";
+        "Take the write out. This version carries reads only: a write cannot be previewed and reversed yet, so none is let through.";
     Definition = 1002, "25006", "definition of objects changed in a read-only session",
         "CREATE, ALTER, DROP, TRUNCATE, COMMENT, VACUUM and their like change definitions or storage. No grant of this version carries them.",
         "Ship the change with your migrations; for an emergency, ask the target's administrator.";
@@ -63,7 +63,7 @@ codes! {
         "Leave the SET out.";
     UnknownFunction = 1006, "42501", "function not known to be free of side effects",
         "A SELECT can change data through a function. Functions outside PostgreSQL's own harmless ones are refused until the target's catalog says what they do.",
-        "Read the tables the function reads, or ask for a write grant.";
+        "Read the tables that the function reads.";
     OutsideGrant = 1007, "42501", "outside the grant",
         "The statement names a table that the grant does not name.",
         "Ask for it: belay request TARGET SCHEMA.TABLE --for 30m -m REASON";

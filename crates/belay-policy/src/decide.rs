@@ -60,19 +60,13 @@ fn qualified(relation: &belay_model::Relation) -> String {
 fn denial(grant: &Grant, statement: &Statement, default: Code) -> Denial {
     let code = statement.code.unwrap_or(default);
     let object = statement.relations.first().map(|relation| format!(" on {relation}")).unwrap_or_default();
-    let why = statement.because.as_deref().unwrap_or(code.title());
+    // The reason stands in the message line too: some clients show nothing else.
+    let because = statement.because.as_deref().map(|because| format!(": {because}")).unwrap_or_default();
     Denial {
         code,
-        message: format!("refused: {}{object}", statement.verb),
-        detail: format!("{}: {why}. The statement was not sent to the database.", described(grant)),
-        hint: hint(grant, code),
-    }
-}
-
-fn hint(grant: &Grant, code: Code) -> String {
-    match code {
-        Code::WriteInReadOnly => format!("belay request {} --effect write --for 30m -m REASON", grant.target),
-        _ => format!("belay explain {code}"),
+        message: format!("refused: {}{object}{because}", statement.verb),
+        detail: format!("{}: {}. The statement was not sent to the database.", described(grant), code.title()),
+        hint: format!("belay explain {code}"),
     }
 }
 
@@ -175,6 +169,6 @@ mod tests {
             denial.detail,
             "g_31 is a read-only grant: write in a read-only session. The statement was not sent to the database."
         );
-        assert_eq!(denial.hint, "belay request orders --effect write --for 30m -m REASON");
+        assert_eq!(denial.hint, "belay explain BLY-1001");
     }
 }

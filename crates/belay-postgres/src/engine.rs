@@ -1,7 +1,7 @@
 //! PostgreSQL as an engine: what its connections share.
 
 use crate::cancel::CancelKeys;
-use crate::classify::Classifier;
+use crate::classify::{Classifier, Limits};
 use crate::control::PgControl;
 use crate::front;
 use aws_lc_rs::{digest, rand};
@@ -27,12 +27,13 @@ pub(crate) struct Shared {
 }
 
 impl PostgresEngine {
-    /// An engine that shows clients the certificate in `tls`, whose leaf is `leaf` in DER.
-    pub fn new(tls: Arc<rustls::ServerConfig>, leaf: &[u8]) -> PostgresEngine {
+    /// An engine that shows clients the certificate in `tls`, whose leaf is `leaf` in DER, and reads statements of at
+    /// most `statement_bytes`.
+    pub fn new(tls: Arc<rustls::ServerConfig>, leaf: &[u8], statement_bytes: usize) -> PostgresEngine {
         let end_point = end_point_hash(leaf).unwrap_or_default();
         PostgresEngine {
             shared: Shared {
-                classifier: Arc::new(Classifier::default()),
+                classifier: Arc::new(Classifier::new(Limits { text: statement_bytes, ..Limits::default() })),
                 cancel_keys: CancelKeys::default(),
                 acceptor: TlsAcceptor::from(tls),
                 end_point,

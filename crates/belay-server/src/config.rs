@@ -121,7 +121,7 @@ pub struct Limits {
     /// Connections of one session.
     pub connections_per_session: Bounded<1, 10_000, 20>,
     /// The longest statement, in bytes.
-    pub statement_bytes: Bounded<1_024, 67_108_864, 1_048_576>,
+    pub statement_bytes: Bounded<1_024, 16_000_000, 1_048_576>,
 }
 
 /// The ledger's files.

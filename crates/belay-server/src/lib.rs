@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod listen;
 pub mod sessions;
 pub mod targets;
+mod counts;
 mod expiry;
 mod gate;
 mod relay;

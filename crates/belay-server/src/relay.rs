@@ -3,10 +3,11 @@
 //! Both directions move independently, and each side is read only when what came before it has been written on. So a
 //! slow reader holds back its own target and nothing else, and no buffer grows.
 
+use crate::counts::StatementCounts;
 use crate::desk::Clock;
 use crate::ledger::Ledger;
 use belay_engine::{BoxFuture, Connection, Input, Joined, Life, Output, SessionContext, Stream};
-use belay_model::{Code, Denial, EndReason, Event, EventKind, Timestamp};
+use belay_model::{Code, Denial, EndReason, Event, Timestamp};
 use belay_policy::{Decision, decide};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
@@ -57,6 +58,7 @@ pub(crate) struct Relay {
     connection: Box<dyn Connection>,
     context: SessionContext,
     doors: Doors,
+    counts: StatementCounts,
     life: Pin<Box<dyn Future<Output = Life> + Send>>,
     deadline: Pin<Box<Sleep>>,
     /// A record that what follows has to wait for.
@@ -135,6 +137,7 @@ impl Relay {
             deadline: Box::pin(sleep_until(wake_at(until, doors.clock.now()))),
             context,
             doors,
+            counts: StatementCounts::default(),
             waiting: None,
             over: None,
         }
@@ -250,7 +253,7 @@ impl Relay {
     }
 
     fn record(&mut self, event: Event, durable: bool, cx: &mut Context<'_>) {
-        count(&event);
+        self.counts.count(&event);
         let event = if durable {
             event
         } else {
@@ -385,14 +388,5 @@ fn unrecorded() -> Denial {
         message: "refused: the ledger cannot be written".to_owned(),
         detail: "What cannot be recorded is not run. The statement was not sent to the database.".to_owned(),
         hint: "belay doctor".to_owned(),
-    }
-}
-
-fn count(event: &Event) {
-    if let EventKind::Statement { effect, denied, .. } = &event.kind {
-        let decision = if denied.is_some() { "deny" } else { "permit" };
-        let target = event.target.as_deref().unwrap_or_default().to_owned();
-        metrics::counter!(crate::metrics::STATEMENTS_TOTAL, "target" => target, "effect" => effect.word(), "decision" => decision)
-            .increment(1);
     }
 }

@@ -91,10 +91,10 @@ impl Foundation {
 }
 
 impl Foundation {
-    /// The protocols' engine, with the certificate that native clients see.
-    pub fn engine(&self) -> Result<Arc<dyn Engine>, TlsError> {
+    /// The protocols' engine, with the certificate that native clients see and the configured bounds.
+    pub fn engine(&self, config: &Config) -> Result<Arc<dyn Engine>, TlsError> {
         let leaf = self.identity.leaf().map(AsRef::as_ref).unwrap_or_default();
-        Ok(Arc::new(PostgresEngine::new(self.identity.postgres()?, leaf)))
+        Ok(Arc::new(PostgresEngine::new(self.identity.postgres()?, leaf, config.limits.statement_bytes.size())))
     }
 }
 

@@ -36,7 +36,7 @@ impl Server {
             desk: Arc::clone(&foundation.desk),
             ledger: foundation.ledger.clone(),
             clock: Arc::clone(&foundation.clock),
-            engine: foundation.engine().unwrap(),
+            engine: foundation.engine(&config).unwrap(),
         };
         let listen: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let limits = ConnectionLimits { total: 8, per_session: 2 };

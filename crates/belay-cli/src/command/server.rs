@@ -111,7 +111,7 @@ async fn start_gateway(config: &Config, foundation: &Foundation) -> Result<Gatew
         desk: Arc::clone(&foundation.desk),
         ledger: foundation.ledger.clone(),
         clock: Arc::clone(&foundation.clock),
-        engine: foundation.engine()?,
+        engine: foundation.engine(config)?,
     };
     let started = Gateway::start(&gateway_config, parts, &foundation.opened.unfinished).await;
     started.map_err(|cause| StartError::Listen { what: "PostgreSQL", address: config.listen.postgres, cause })
