@@ -18,17 +18,26 @@ pub struct SealedSecret {
 impl Look<'_> {
     /// Every target with its sealed password, by name.
     pub async fn targets(&mut self) -> Result<Vec<(Target, SealedSecret)>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM targets ORDER BY name").fetch_all(&mut *self.0).await?;
+        let rows =
+            sqlx::query("SELECT * FROM targets WHERE removed_at IS NULL ORDER BY name").fetch_all(&mut *self.0).await?;
         rows.iter().map(target).collect()
     }
 
     /// One target with its sealed password.
     pub async fn target(&mut self, name: &Name) -> Result<Option<(Target, SealedSecret)>, StoreError> {
-        let row = sqlx::query("SELECT * FROM targets WHERE name = ?1")
+        let row = sqlx::query("SELECT * FROM targets WHERE name = ?1 AND removed_at IS NULL")
             .bind(name.as_str())
             .fetch_optional(&mut *self.0)
             .await?;
         row.as_ref().map(target).transpose()
+    }
+
+    /// Targets that were removed and not yet forgotten, the last one first.
+    pub async fn removed_targets(&mut self) -> Result<Vec<(Target, SealedSecret)>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM targets WHERE removed_at IS NOT NULL ORDER BY removed_at DESC, id DESC")
+            .fetch_all(&mut *self.0)
+            .await?;
+        rows.iter().map(target).collect()
     }
 }
 
@@ -62,10 +71,21 @@ impl Writing {
         Ok(())
     }
 
-    /// Removes a target and its secret. What was asked for and granted on it stays on record.
-    pub async fn remove_target(&mut self, name: &Name) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM targets WHERE name = ?1").bind(name.as_str()).execute(self.connection()).await?;
+    /// Takes a target out of use. Its sealed secret stays until [`Writing::forget_targets`].
+    pub async fn remove_target(&mut self, name: &Name, now: Timestamp) -> Result<(), StoreError> {
+        sqlx::query("UPDATE targets SET removed_at = ?2 WHERE name = ?1 AND removed_at IS NULL")
+            .bind(name.as_str())
+            .bind(now.0)
+            .execute(self.connection())
+            .await?;
         Ok(())
+    }
+
+    /// Forgets targets that were removed before `until`, and their secrets.
+    pub async fn forget_targets(&mut self, until: Timestamp) -> Result<u64, StoreError> {
+        let done =
+            sqlx::query("DELETE FROM targets WHERE removed_at <= ?1").bind(until.0).execute(self.connection()).await?;
+        Ok(done.rows_affected())
     }
 }
 

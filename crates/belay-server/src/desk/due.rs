@@ -6,7 +6,9 @@ use belay_model::{EndReason, EventKind, Grant, GrantId, RequestId, Span, Timesta
 use belay_policy::{expire, lapse};
 use std::sync::atomic::Ordering;
 
-/// How often verifiers of grants that ended long ago are looked for.
+/// How long a removed target can still be reached, in microseconds.
+const REMOVED_TARGETS_KEPT: i64 = 86_400 * 1_000_000;
+/// How often verifiers and targets of long ago are looked for.
 const TIDY_EVERY: Span = Span::from_seconds(3_600);
 
 impl Desk {
@@ -81,6 +83,7 @@ impl Desk {
         }
         let mut writing = self.store.write().await?;
         writing.forget_verifiers(Timestamp(now.0.saturating_sub(REMEMBERED))).await?;
+        writing.forget_targets(Timestamp(now.0.saturating_sub(REMOVED_TARGETS_KEPT))).await?;
         writing.commit().await?;
         self.tidied_at.store(now.0, Ordering::Relaxed);
         Ok(())

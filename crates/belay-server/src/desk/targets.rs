@@ -58,7 +58,7 @@ impl Desk {
             return Err(missing(&name));
         }
         self.end_everything_on(&mut act, &name, &principal).await?;
-        act.writing.remove_target(&name).await?;
+        act.writing.remove_target(&name, act.now).await?;
         act.event_on(&name, EventKind::TargetRemoved);
         act.announce(Change::Target(name));
         self.finish_in_any_case(act).await
@@ -82,20 +82,35 @@ impl Desk {
     /// The target for `belay target check`: needs the right to manage targets.
     pub async fn target_to_check(&self, who: &Caller, name: &str) -> Result<TargetAccess, DeskError> {
         may_for_all(&who.principal, Action::ChangeTargets)?;
-        self.target_access(&pick::name("target", name)?).await
+        let name = pick::name("target", name)?;
+        let found = self.store.reader().await?.look().target(&name).await?;
+        let (target, secret) = found.ok_or_else(|| missing(&name))?;
+        self.unsealed(target, &secret)
     }
 
-    /// How to reach a target, with its password unsealed.
+    /// How to reach a target, with its password unsealed. For a day that is also a target that was removed:
+    /// what its grants left there has to be ended.
     pub async fn target_access(&self, name: &Name) -> Result<TargetAccess, DeskError> {
-        let found = self.store.reader().await?.look().target(name).await?;
+        let mut reader = self.store.reader().await?;
+        let found = match reader.look().target(name).await? {
+            Some(found) => Some(found),
+            None => reader.look().removed_targets().await?.into_iter().find(|(target, _)| target.name == *name),
+        };
         let (target, secret) = found.ok_or_else(|| missing(name))?;
         self.unsealed(target, &secret)
     }
 
-    /// How to reach every target.
+    /// How to reach every target, for a day the removed ones too. One whose secret does not open is left
+    /// out and logged, so that it does not stand in the way of the others.
     pub async fn every_target_access(&self) -> Result<Vec<TargetAccess>, DeskError> {
-        let targets = self.store.reader().await?.look().targets().await?;
-        targets.into_iter().map(|(target, secret)| self.unsealed(target, &secret)).collect()
+        let mut reader = self.store.reader().await?;
+        let mut targets = reader.look().targets().await?;
+        targets.extend(reader.look().removed_targets().await?);
+        let unsealed = targets.into_iter().filter_map(|(target, secret)| {
+            let name = target.name.clone();
+            self.unsealed(target, &secret).inspect_err(|error| tracing::error!(target_name = %name, "{error}")).ok()
+        });
+        Ok(unsealed.collect())
     }
 
     fn unsealed(&self, target: Target, secret: &SealedSecret) -> Result<TargetAccess, DeskError> {

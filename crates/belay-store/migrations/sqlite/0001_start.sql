@@ -27,8 +27,10 @@ CREATE TABLE api_tokens (
 ) STRICT;
 CREATE INDEX api_tokens_by_user ON api_tokens (user);
 
+-- A removed target stays for a while, so that what was left in it can be ended.
 CREATE TABLE targets (
-    name       TEXT PRIMARY KEY,
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    name       TEXT NOT NULL,
     protocol   TEXT NOT NULL,
     host       TEXT NOT NULL,
     port       INTEGER NOT NULL,
@@ -39,8 +41,10 @@ CREATE TABLE targets (
     key_id     TEXT NOT NULL,
     nonce      BLOB NOT NULL CHECK (length(nonce) = 12),
     sealed     BLOB NOT NULL,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    removed_at INTEGER
 ) STRICT;
+CREATE UNIQUE INDEX targets_by_name ON targets (name) WHERE removed_at IS NULL;
 
 -- A removed rule stays, because requests name it.
 CREATE TABLE rules (

@@ -31,6 +31,24 @@ async fn removing_a_target_revokes_its_grants_and_denies_its_requests() {
 }
 
 #[tokio::test]
+async fn a_removed_target_can_be_reached_for_a_day_to_end_what_was_left_there() {
+    let office = Office::open().await;
+    office.desk.remove_target(&Office::admin(), "orders").await.unwrap();
+    assert!(matches!(office.desk.target_to_check(&Office::admin(), "orders").await, Err(DeskError::NotFound { .. })));
+    assert!(office.desk.targets(&alice()).await.unwrap().is_empty());
+    assert!(matches!(office.desk.request(&alice(), wish("1h")).await, Err(DeskError::NotFound { .. })));
+    assert_eq!(office.desk.target_access(&name("orders")).await.unwrap().target.host, "127.0.0.1");
+    let mut moved = target("orders");
+    moved.target.host = "elsewhere".to_owned();
+    office.desk.add_target(&Office::admin(), moved).await.unwrap();
+    assert_eq!(office.desk.target_access(&name("orders")).await.unwrap().target.host, "elsewhere");
+    assert_eq!(office.desk.every_target_access().await.unwrap().len(), 2);
+    office.pass(86_401);
+    office.desk.pass_time().await.unwrap();
+    assert_eq!(office.desk.every_target_access().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_target_that_makes_no_sense_is_refused_with_the_field() {
     let office = Office::open().await;
     let field = async |change: fn(&mut Target)| {
