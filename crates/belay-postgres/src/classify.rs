@@ -27,6 +27,9 @@ use functions::Functions;
 use pg_query::Error;
 use std::sync::Arc;
 
+/// Bytes of a parser's message that are passed on.
+const LONGEST_REASON: usize = 200;
+
 /// Reads the texts of messages. One serves any number of threads.
 #[derive(Debug)]
 pub struct Classifier {
@@ -65,7 +68,7 @@ impl Classifier {
             Err(error) => return self.remember(text, refused_by_parser(error)),
         };
         let key = shape::key(text, &tokens);
-        if let Some(known) = key.as_deref().and_then(|key| self.verdicts.of_shape(key)) {
+        if let Some(known) = key.as_deref().and_then(|key| self.verdicts.of_shape(key, text)) {
             return known;
         }
         let nesting = shape::nesting(&tokens);
@@ -73,8 +76,8 @@ impl Classifier {
         let (statements, by_shape) = self.read(text, nesting);
         if let (Some(key), true) = (key, by_shape) {
             self.verdicts.remember_shape(key, &statements);
-            return statements;
         }
+        // By its text too: a text with parameters instead of literals comes again as it is.
         self.remember(text, statements)
     }
 
@@ -118,7 +121,16 @@ fn refused_by_parser(error: Error) -> Arc<[Statement]> {
         other => other.to_string(),
     };
     let exhausted = because.contains("stack depth limit exceeded") || because.contains("memory exhausted");
-    refused(if exhausted { Code::TooLarge } else { Code::Opaque }, because)
+    refused(if exhausted { Code::TooLarge } else { Code::Opaque }, shortened(because))
+}
+
+/// The parser quotes the rest of the text where a string does not end.
+fn shortened(mut message: String) -> String {
+    if message.len() > LONGEST_REASON {
+        message.truncate(message.floor_char_boundary(LONGEST_REASON));
+        message.push_str("...");
+    }
+    message
 }
 
 #[cfg(test)]
@@ -139,6 +151,12 @@ mod tests {
         assert_eq!(statements[0].effect, Effect::Opaque);
         assert_eq!(statements[0].because.as_deref(), Some("syntax error at or near \"slect\""));
         assert_eq!(statements[0].code, Some(Code::Opaque));
+    }
+
+    #[test]
+    fn a_long_string_without_an_end_is_not_quoted_in_full() {
+        let statements = Classifier::default().classify(&format!("SELECT 'ä{}", "ö".repeat(10_000)));
+        assert!(statements[0].because.as_deref().unwrap().len() <= LONGEST_REASON + 3);
     }
 
     #[test]

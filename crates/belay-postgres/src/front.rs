@@ -1,6 +1,6 @@
 //! The client's start-up: TLS, cancel requests, SCRAM, and the first messages of a session.
 //!
-//! Everything is bounded: 60 seconds for the whole of it, 10,000 bytes a packet, three packets before the start-up.
+//! Everything is bounded: 30 seconds for the whole of it, 10,000 bytes a packet, three packets before the start-up.
 
 use crate::back::{self, Dialled};
 use crate::engine::Shared;
@@ -20,8 +20,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long a login may take, the dial to the target included. PostgreSQL's own `authentication_timeout` is as long.
-const LOGIN_TIME: Duration = Duration::from_secs(60);
+/// How long a login may take, the dial to the target included.
+const LOGIN_TIME: Duration = Duration::from_secs(30);
 /// How long a client that is refused may take to read why.
 const LAST_WORD_TIME: Duration = Duration::from_secs(2);
 /// The longest SASL message.

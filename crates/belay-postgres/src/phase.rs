@@ -51,6 +51,11 @@ pub struct Established {
     held: bool,
     /// A message of the batch was refused: what follows it is skipped up to the Sync.
     skipping: bool,
+    /// Messages of a batch were forwarded and no ReadyForQuery has come since, so the target may be in a transaction
+    /// of its own making that `status` does not show.
+    batch_open: bool,
+    /// The target was asked for the answers it holds back, and nothing was taken from the client since.
+    nudged: bool,
     scan: Scan,
     /// The beginning of a message of the target that has to be whole before it is passed on.
     partial: BytesMut,
@@ -74,6 +79,8 @@ impl Established {
             judged: None,
             held: false,
             skipping: false,
+            batch_open: false,
+            nudged: false,
             scan: Scan::default(),
             partial: BytesMut::new(),
             after_bytes: Vec::new(),
@@ -94,6 +101,16 @@ impl Established {
     fn close(&mut self, reason: EndReason) {
         self.over = true;
         self.out.push_back(Output::Close(reason));
+    }
+
+    /// Asks the target for the answers it holds back until a Sync that may never come, where the client has to wait
+    /// for them.
+    fn nudge(&mut self) {
+        let unsynced = self.pending.back().is_some_and(|due| !due.ends_with_ready());
+        if unsynced && !self.nudged {
+            self.nudged = true;
+            self.housekeeping(Housekeeping::Boundary, Bytes::from_static(b"H\0\0\0\x04"));
+        }
     }
 
     /// Says a last word, if the client is between messages, and closes.

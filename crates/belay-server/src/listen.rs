@@ -29,7 +29,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How long a listener rests after it could not accept, e.g. for want of file descriptors.
 const REST: Duration = Duration::from_millis(50);
 /// Connections that are logging in, a thread: more wait to be accepted.
-const LOGINS: usize = 256;
+const LOGINS: usize = 1024;
 /// Connections that have not been accepted yet, in the kernel.
 const BACKLOG: i32 = 1024;
 /// The stack of a connection thread. Statements nested deeper than this carries are read on stacks of their own.

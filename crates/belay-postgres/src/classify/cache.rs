@@ -4,7 +4,9 @@
 use belay_model::Statement;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Longer texts are seldom sent twice, and one of them would push out hundreds of short ones.
 const LONGEST: usize = 32 * 1024;
@@ -14,6 +16,8 @@ const ENTRY: usize = 128;
 const TYPICAL: usize = 512;
 /// Enough that threads seldom meet, few enough that each holds the longest texts.
 const SHARDS: usize = 8;
+/// How many of the last texts are known by their hash.
+const RECENT: usize = 4_096;
 
 type Store<K> = Cache<Box<K>, Arc<[Statement]>, Bytes>;
 
@@ -22,20 +26,40 @@ type Store<K> = Cache<Box<K>, Arc<[Statement]>, Bytes>;
 pub(super) struct Verdicts {
     texts: Store<str>,
     shapes: Store<[u8]>,
+    /// Hashes of the last texts that were known by their shape.
+    recent: Box<[AtomicU64]>,
+    hasher: DefaultHashBuilder,
 }
 
 impl Verdicts {
     /// At most so many bytes of both kinds together.
     pub(super) fn new(bytes: usize) -> Verdicts {
-        Verdicts { texts: store(bytes / 2), shapes: store(bytes / 2) }
+        Verdicts {
+            texts: store(bytes / 2),
+            shapes: store(bytes / 2),
+            recent: (0..RECENT).map(|_| AtomicU64::new(0)).collect(),
+            hasher: DefaultHashBuilder::default(),
+        }
     }
 
     pub(super) fn of_text(&self, text: &str) -> Option<Arc<[Statement]>> {
         self.texts.get(text)
     }
 
-    pub(super) fn of_shape(&self, key: &[u8]) -> Option<Arc<[Statement]>> {
-        self.shapes.get(key)
+    /// The verdict of this shape. A text that comes again is remembered by itself, which is quicker to find; most
+    /// texts with literals never come again.
+    pub(super) fn of_shape(&self, key: &[u8], text: &str) -> Option<Arc<[Statement]>> {
+        let known = self.shapes.get(key)?;
+        if self.came_lately(text) {
+            self.remember_text(text, &known);
+        }
+        Some(known)
+    }
+
+    fn came_lately(&self, text: &str) -> bool {
+        let hash = self.hasher.hash_one(text);
+        let slot = usize::try_from(hash >> 32).unwrap_or(0) % RECENT;
+        self.recent.get(slot).is_some_and(|slot| slot.swap(hash, Ordering::Relaxed) == hash)
     }
 
     pub(super) fn remember_text(&self, text: &str, statements: &Arc<[Statement]>) {

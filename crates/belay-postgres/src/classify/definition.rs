@@ -155,6 +155,10 @@ fn object(object_type: i32) -> String {
         Ok(ObjectType::ObjectMatview) => "MATERIALIZED VIEW".to_owned(),
         Ok(ObjectType::ObjectStatisticExt) => "STATISTICS".to_owned(),
         Ok(ObjectType::ObjectTabconstraint | ObjectType::ObjectDomconstraint) => "CONSTRAINT".to_owned(),
+        Ok(ObjectType::ObjectTsconfiguration) => "TEXT SEARCH CONFIGURATION".to_owned(),
+        Ok(ObjectType::ObjectTsdictionary) => "TEXT SEARCH DICTIONARY".to_owned(),
+        Ok(ObjectType::ObjectTsparser) => "TEXT SEARCH PARSER".to_owned(),
+        Ok(ObjectType::ObjectTstemplate) => "TEXT SEARCH TEMPLATE".to_owned(),
         Ok(known) => known.as_str_name().trim_start_matches("OBJECT_").replace('_', " "),
     }
 }

@@ -42,6 +42,9 @@ impl Established {
                 Err(error) => return Err(broken(&error)),
             }
         }
+        if self.held || self.pending.len() >= super::PENDING_LIMIT {
+            self.nudge();
+        }
         Ok(())
     }
 
@@ -54,6 +57,7 @@ impl Established {
             self.held = true;
             return Ok(());
         }
+        self.nudged = false;
         let bytes = self.inbox.split_to(frame.length).freeze();
         self.handle_frame(frame.tag, bytes).map_err(|error| broken(&error))
     }
@@ -68,21 +72,7 @@ impl Established {
             // After a refusal the target skips what is left of the batch; so it need not be sent, nor recorded.
             b'Q' | b'F' | b'P' | b'B' | b'E' | b'D' | b'C' if self.skipping => Ok(()),
             b'Q' => self.handle_query(bytes),
-            b'P' => self.handle_parse(bytes),
-            b'B' => self.handle_bind(bytes),
-            b'E' => self.handle_execute(bytes),
-            b'D' => {
-                target_of(&bytes, 'D')?;
-                self.pending.push_back(Pending::Describe);
-                self.housekeeping(Housekeeping::OnPermitted, bytes);
-                Ok(())
-            }
-            b'C' => {
-                let (kind, name) = target_of(&bytes, 'C')?;
-                self.pending.push_back(Pending::Close(kind, Box::from(name)));
-                self.housekeeping(Housekeeping::OnPermitted, bytes);
-                Ok(())
-            }
+            b'P' | b'B' | b'E' | b'D' | b'C' => self.handle_batch(tag, bytes),
             b'S' | b'H' => self.handle_boundary(tag, bytes),
             b'X' => {
                 self.housekeeping(Housekeeping::Goodbye, Bytes::from_static(b"X\0\0\0\x04"));
@@ -97,6 +87,25 @@ impl Established {
             b'd' | b'c' | b'f' => Ok(()),
             other => Err(WireError::Type(other)),
         }
+    }
+
+    fn handle_batch(&mut self, tag: u8, bytes: Bytes) -> Result<(), WireError> {
+        self.batch_open = true;
+        match tag {
+            b'P' => return self.handle_parse(bytes),
+            b'B' => return self.handle_bind(bytes),
+            b'E' => return self.handle_execute(bytes),
+            b'D' => {
+                target_of(&bytes, 'D')?;
+                self.pending.push_back(Pending::Describe);
+            }
+            _ => {
+                let (kind, name) = target_of(&bytes, 'C')?;
+                self.pending.push_back(Pending::Close(kind, Box::from(name)));
+            }
+        }
+        self.housekeeping(Housekeeping::OnPermitted, bytes);
+        Ok(())
     }
 
     fn handle_boundary(&mut self, tag: u8, bytes: Bytes) -> Result<(), WireError> {
@@ -231,7 +240,7 @@ impl Established {
         self.out.push_back(record);
         let stand_in = refusal_text(denial.code);
         match what {
-            What::Query | What::Call if self.status == TransactionStatus::Idle => self.answer_idle(&denial),
+            What::Query | What::Call if self.is_idle() => self.answer_idle(&denial),
             What::Query | What::Call => {
                 self.pending.push_back(Pending::RefusedQuery(denial));
                 self.housekeeping(Housekeeping::Refusal, query(&stand_in));
@@ -242,6 +251,10 @@ impl Established {
                 self.housekeeping(Housekeeping::Refusal, parse_unnamed(&stand_in));
             }
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.status == TransactionStatus::Idle && !self.batch_open
     }
 
     /// Outside a transaction there is nothing to fail, so the target need not hear of it.

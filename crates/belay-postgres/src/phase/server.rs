@@ -190,6 +190,7 @@ impl Established {
                 self.after_bytes.push(self.recorder.outcome(running, self.status, now));
             }
             if last {
+                self.batch_open = !self.pending.is_empty();
                 return Ok(());
             }
         }

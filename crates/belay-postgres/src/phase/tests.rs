@@ -258,6 +258,20 @@ fn pipelined_simple_queries_are_judged_one_after_the_other() {
 }
 
 #[test]
+fn a_query_behind_a_batch_without_sync_gets_the_answers_out_and_cannot_hide_its_transaction() {
+    let mut wire = Wire::new();
+    let batch = [parse("", "SELECT 1"), bind("", ""), execute("")].concat();
+    wire.client(&[parse("", "SELECT 1"), sync(), batch, query("DELETE FROM orders").to_vec()].concat());
+    assert_eq!(wire.target_got(), "PSPBEH", "the target is asked for what it holds back");
+    wire.target(&[message(b'1', b""), ready(b'I')].concat());
+    assert_eq!(wire.client_got(), "1 ZI");
+    wire.target(&[message(b'1', b""), message(b'2', b""), complete("SELECT 1")].concat());
+    assert_eq!(wire.target_got(), "Q", "the target's transaction has to fail");
+    wire.target(&[failed("42601"), ready(b'I')].concat());
+    assert_eq!(wire.client_got(), "1 2 C 25006 ZI");
+}
+
+#[test]
 fn a_function_call_is_refused_and_unknown_messages_end_the_connection() {
     let mut wire = Wire::new();
     wire.client(&message(b'F', b"\0\0\0\x01\0\0\0\0\0\0"));

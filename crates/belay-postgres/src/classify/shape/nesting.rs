@@ -73,6 +73,8 @@ struct Level {
     /// In the operand at hand: operators, and the deepest bracket.
     operators: usize,
     below: usize,
+    /// An END has come in the operand at hand.
+    behind_case: bool,
     /// A BETWEEN whose AND has not come yet.
     between: bool,
 }
@@ -93,26 +95,43 @@ impl Level {
             Token::Union | Token::Intersect | Token::Except => self.arms += 1,
             Token::Select | Token::Values | Token::Table | Token::With => self.has_query = true,
             Token::Insert | Token::Update | Token::DeleteP | Token::Merge => self.has_change = true,
-            Token::Case => self.spanning += 2,
+            Token::Case => self.begin_case(),
+            // They divide a CASE as AND divides a condition.
+            Token::When | Token::Then | Token::Else => self.end_operand(),
+            Token::EndP => self.behind_case = true,
             // These stand above a whole list item, its ANDs and ORs included.
             Token::Join | Token::By | Token::EqualsGreater | Token::ColonEquals => self.spanning += 1,
             Token::Between => {
                 self.between = true;
-                self.operators += 2;
+                self.operator(2);
             }
-            _ if is_keyword => self.operators += usize::from(!makes_no_node(token)),
+            _ if is_keyword => self.operator(usize::from(!makes_no_node(token))),
             Token::Ident | Token::Uident | Token::Param | Token::Ascii46 | Token::Ascii58 => {}
             Token::Sconst | Token::Usconst | Token::Iconst | Token::Fconst | Token::Bconst | Token::Xconst => {}
             Token::SqlComment | Token::CComment => {}
-            _ => self.operators += 1,
+            _ => self.operator(1),
         }
+    }
+
+    fn operator(&mut self, nodes: usize) {
+        if self.behind_case {
+            self.spanning += nodes;
+        } else {
+            self.operators += nodes;
+        }
+    }
+
+    /// What stands before a CASE in its operand, and what stands behind its END, is above all that is in it.
+    fn begin_case(&mut self) {
+        self.spanning += 2 + self.operators;
+        self.operators = 0;
     }
 
     /// AND and OR bind weakest: what stands on their sides is not above or below each other, and chains of them are
     /// one node.
     fn end_operand(&mut self) {
         self.operands = self.operands.max(self.operators + self.below);
-        (self.operators, self.below) = (0, 0);
+        (self.operators, self.below, self.behind_case) = (0, 0, false);
     }
 
     /// Nothing inside a bracket reaches over a comma.
@@ -141,8 +160,6 @@ fn makes_no_node(token: Token) -> bool {
             | Token::Cross
             | Token::Desc
             | Token::Distinct
-            | Token::Else
-            | Token::EndP
             | Token::FalseP
             | Token::FirstP
             | Token::From
@@ -163,10 +180,8 @@ fn makes_no_node(token: Token) -> bool {
             | Token::OuterP
             | Token::Right
             | Token::TextP
-            | Token::Then
             | Token::TrueP
             | Token::TypeP
-            | Token::When
             | Token::Where
     )
 }
@@ -198,6 +213,20 @@ mod tests {
         assert!(of(&format!("SELECT ((1)) {}", "::int".repeat(100))) >= 102);
         assert!(of(&format!("SELECT 1 FROM a {}", "JOIN b ON true AND true ".repeat(100))) >= 100);
         assert!(of(&format!("SELECT {} 1", "CASE WHEN true AND ".repeat(100))) >= 200);
+    }
+
+    #[test]
+    fn what_stands_around_a_case_is_above_it() {
+        for (opening, closing) in [
+            ("NOT NOT NOT CASE WHEN a AND ", " THEN 1 END"),
+            ("CASE WHEN true AND ", " THEN 1 ELSE 2 END IS NULL IS NULL IS NULL"),
+            ("- - - CASE WHEN b THEN ", " WHEN c THEN d END"),
+        ] {
+            let count = of(&format!("SELECT {} 1 {}", opening.repeat(50), closing.repeat(50)));
+            assert!(count >= 5 * 50, "{opening}{closing}: {count}");
+        }
+        let flat = format!("SELECT CASE {} END FROM t", "WHEN a = 1 THEN b + 1 ".repeat(300));
+        assert!(of(&flat) <= 16, "{}", of(&flat));
     }
 
     #[test]
