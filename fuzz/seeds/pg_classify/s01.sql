@@ -1,0 +1,1 @@
+SELECT id, total FROM public.orders WHERE id = $1 AND created_at > now() - interval '1 day'

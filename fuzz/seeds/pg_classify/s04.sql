@@ -1,0 +1,1 @@
+SELECT pg_sleep(30), set_config('transaction_read_only', 'off', false)

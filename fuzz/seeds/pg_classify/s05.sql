@@ -1,0 +1,1 @@
+EXPLAIN ANALYZE UPDATE orders SET total = 0

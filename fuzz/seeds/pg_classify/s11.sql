@@ -1,0 +1,1 @@
+SELECT 'a''b', E'\'', U&'\0041', $tag$ ; DROP TABLE orders $tag$ /* ; /* DELETE */ */ -- ;

@@ -1,0 +1,1 @@
+SELECT ((((((((((1))))))))))+1||2||3 UNION SELECT 2 INTERSECT SELECT 3
