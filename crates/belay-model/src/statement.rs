@@ -13,7 +13,7 @@ pub struct Statement {
     /// The relations it names, in the order they are met.
     pub relations: Vec<Relation>,
     /// Why the effect is what it is, where the verb alone doesn't say it:
-    /// "calls lo_unlink, which is not known to be free of side effects".
+    /// "calls `lo_unlink`, which is not known to be free of side effects".
     pub because: Option<String>,
     /// The code to answer with if it is denied, where the effect alone doesn't settle it.
     pub code: Option<Code>,

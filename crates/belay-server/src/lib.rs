@@ -18,4 +18,5 @@ pub mod targets;
 mod counts;
 mod expiry;
 mod gate;
+mod notify;
 mod relay;

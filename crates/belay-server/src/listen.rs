@@ -3,15 +3,17 @@
 //! Connections run on a few threads of their own, one current-thread runtime each: a connection never moves between
 //! cores, and nothing the rest of the process does can hold it up.
 
+use crate::config::Notify;
 use crate::desk::{Clock, Desk};
 use crate::expiry::Expiry;
 use crate::gate::GateKeeper;
 use crate::ledger::{Ledger, Unfinished};
+use crate::notify::Notifier;
 use crate::relay::{Doors, Ended, Relay};
 use crate::sessions::{ConnectionLimits, LiveSessions};
 use crate::targets::Targets;
 use belay_engine::{Arrival, Engine, Joined};
-use belay_model::{EndReason, Event, EventKind};
+use belay_model::{EndReason, Event, EventKind, Span};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -44,6 +46,10 @@ pub struct GatewayConfig {
     pub limits: ConnectionLimits,
     /// How many threads carry connections; `None` for one a core.
     pub threads: Option<usize>,
+    /// How long before the end of a grant people are warned.
+    pub warn_before: Vec<Span>,
+    /// Where people are told things; without it, in the log.
+    pub notify: Option<Notify>,
 }
 
 /// What the gateway needs.
@@ -88,11 +94,20 @@ impl Gateway {
             sessions: Arc::clone(&sessions),
             targets: Arc::clone(&targets),
         };
-        let tasks = vec![
+        let notifier = Notifier {
+            desk: Arc::clone(&desk),
+            ledger: ledger.clone(),
+            clock: Arc::clone(&clock),
+            sessions: Arc::clone(&sessions),
+            warn_before: config.warn_before.clone(),
+            webhook: config.notify.clone(),
+        };
+        let mut tasks = notifier.start();
+        tasks.extend([
             tokio::spawn(expiry.clone().watch_changes()),
             tokio::spawn(expiry.clone().watch_time()),
             tokio::spawn(expiry.clone().watch_roles()),
-        ];
+        ]);
         expiry.recover(unfinished).await;
         let keeper = Arc::new(GateKeeper {
             desk,

@@ -1,4 +1,5 @@
 //! The API on a real server: real store, ledger, certificate and TLS. No target is needed for what is tried here.
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
 
 use belay_server::config::Config;
 use belay_server::listen::{Gateway, GatewayConfig, GatewayParts};
@@ -40,7 +41,7 @@ impl Server {
         };
         let listen: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let limits = ConnectionLimits { total: 8, per_session: 2 };
-        let gateway_config = GatewayConfig { listen, limits, threads: Some(1) };
+        let gateway_config = GatewayConfig { listen, limits, threads: Some(1), warn_before: Vec::new(), notify: None };
         let gateway = Arc::new(Gateway::start(&gateway_config, parts, &[]).await.unwrap());
         let tls = foundation.identity.http().unwrap();
         let (api, admin) =

@@ -106,6 +106,8 @@ async fn start_gateway(config: &Config, foundation: &Foundation) -> Result<Gatew
             per_session: config.limits.connections_per_session.size(),
         },
         threads: None,
+        warn_before: config.sessions.warn_before.clone(),
+        notify: config.notify.clone(),
     };
     let parts = GatewayParts {
         desk: Arc::clone(&foundation.desk),

@@ -22,7 +22,6 @@ pub(super) fn key(text: &str, tokens: &[ScanToken]) -> Option<Box<[u8]>> {
     for token in tokens {
         match kind(token) {
             Token::SqlComment | Token::CComment => continue,
-            // No token's own text is one of these control characters.
             Token::Sconst => key.push(1),
             Token::Iconst => key.push(2),
             Token::Fconst => key.push(3),
@@ -31,7 +30,12 @@ pub(super) fn key(text: &str, tokens: &[ScanToken]) -> Option<Box<[u8]>> {
             Token::Uident | Token::Usconst | Token::Uescape => return None,
             _ => {
                 let (start, end) = (usize::try_from(token.start).ok()?, usize::try_from(token.end).ok()?);
-                key.extend_from_slice(text.as_bytes().get(start..end)?);
+                let own = text.as_bytes().get(start..end)?;
+                // A stray control character is a token of its own and would read as the stand-in of a literal.
+                if matches!(own, [0..=31]) {
+                    return None;
+                }
+                key.extend_from_slice(own);
             }
         }
         key.push(0);
@@ -75,6 +79,7 @@ mod tests {
             assert_ne!(key_of(other).unwrap(), one, "{other}");
         }
         assert_ne!(key_of("SELECT \"\u{1}\""), key_of("SELECT 'x'"));
+        assert_eq!(key_of("SELECT \u{1}"), None);
     }
 
     #[test]
