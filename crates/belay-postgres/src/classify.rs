@@ -28,7 +28,7 @@ use pg_query::Error;
 use std::sync::Arc;
 
 /// Bytes of a parser's message that are passed on.
-const LONGEST_REASON: usize = 200;
+const LONGEST_REASON: usize = 80;
 
 /// Reads the texts of messages. One serves any number of threads.
 #[derive(Debug)]

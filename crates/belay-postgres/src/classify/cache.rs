@@ -112,9 +112,7 @@ where
         .shards(SHARDS)
         .build();
     match options {
-        Ok(options) => {
-            Cache::with_options(options, Bytes, DefaultHashBuilder::default(), DefaultLifecycle::default())
-        }
+        Ok(options) => Cache::with_options(options, Bytes, DefaultHashBuilder::default(), DefaultLifecycle::default()),
         // Only missing capacities are an error, and both are given.
         Err(_) => Cache::with_weighter(SHARDS, u64::try_from(bytes).unwrap_or(u64::MAX), Bytes),
     }

@@ -38,8 +38,9 @@ fn privilege(kind: &NodeEnum) -> Option<String> {
         NodeEnum::AlterPolicyStmt(_) => "ALTER POLICY",
         NodeEnum::SecLabelStmt(_) => "SECURITY LABEL",
         NodeEnum::AlterSystemStmt(_) => "ALTER SYSTEM",
-        NodeEnum::AlterDatabaseStmt(_) | NodeEnum::AlterDatabaseSetStmt(_) => "ALTER DATABASE",
-        NodeEnum::AlterDatabaseRefreshCollStmt(_) => "ALTER DATABASE",
+        NodeEnum::AlterDatabaseStmt(_)
+        | NodeEnum::AlterDatabaseSetStmt(_)
+        | NodeEnum::AlterDatabaseRefreshCollStmt(_) => "ALTER DATABASE",
         NodeEnum::CreateUserMappingStmt(_) => "CREATE USER MAPPING",
         NodeEnum::AlterUserMappingStmt(_) => "ALTER USER MAPPING",
         NodeEnum::DropUserMappingStmt(_) => "DROP USER MAPPING",

@@ -23,7 +23,9 @@ pub(super) fn of(kind: &NodeEnum) -> Option<Statement> {
         NodeEnum::ListenStmt(_) => {
             refused(Effect::Privilege, "LISTEN", Code::Privilege, "it opens a channel from other sessions")
         }
-        NodeEnum::NotifyStmt(_) => refused(Effect::Write, "NOTIFY", Code::WriteInReadOnly, "it sends to other sessions"),
+        NodeEnum::NotifyStmt(_) => {
+            refused(Effect::Write, "NOTIFY", Code::WriteInReadOnly, "it sends to other sessions")
+        }
         NodeEnum::DoStmt(_) => refused(Effect::Opaque, "DO", Code::Opaque, "it runs code that Belay does not read"),
         NodeEnum::CallStmt(_) => refused(Effect::Opaque, "CALL", Code::Opaque, "it runs code that Belay does not read"),
         _ => return None,
@@ -113,7 +115,6 @@ fn of_set(set: &VariableSetStmt) -> Statement {
         }
     }
 }
-
 
 fn ruled(verb: &str, name: &str, allowed: bool) -> Statement {
     if allowed {

@@ -60,10 +60,12 @@ fn depth_of(open: &mut Vec<Level>) -> usize {
 struct Level {
     /// What the bracket adds.
     own: usize,
-    has_query: bool,
-    has_change: bool,
-    has_and: bool,
-    has_or: bool,
+    /// What a statement in it adds, once however many there are.
+    query: usize,
+    change: usize,
+    /// What chains of AND and of OR add.
+    and: usize,
+    or: usize,
     arms: usize,
     /// The deepest list item that is complete.
     items: usize,
@@ -85,16 +87,16 @@ impl Level {
             Token::Ascii44 => self.end_item(),
             Token::And if self.between => self.between = false,
             Token::And => {
-                self.has_and = true;
+                self.and = 1;
                 self.end_operand();
             }
             Token::Or => {
-                self.has_or = true;
+                self.or = 1;
                 self.end_operand();
             }
             Token::Union | Token::Intersect | Token::Except => self.arms += 1,
-            Token::Select | Token::Values | Token::Table | Token::With => self.has_query = true,
-            Token::Insert | Token::Update | Token::DeleteP | Token::Merge => self.has_change = true,
+            Token::Select | Token::Values | Token::Table | Token::With => self.query = QUERY,
+            Token::Insert | Token::Update | Token::DeleteP | Token::Merge => self.change = CHANGE,
             Token::Case => self.begin_case(),
             // They divide a CASE as AND divides a condition.
             Token::When | Token::Then | Token::Else => self.end_operand(),
@@ -106,9 +108,19 @@ impl Level {
                 self.operator(2);
             }
             _ if is_keyword => self.operator(usize::from(!makes_no_node(token))),
-            Token::Ident | Token::Uident | Token::Param | Token::Ascii46 | Token::Ascii58 => {}
-            Token::Sconst | Token::Usconst | Token::Iconst | Token::Fconst | Token::Bconst | Token::Xconst => {}
-            Token::SqlComment | Token::CComment => {}
+            Token::Ident
+            | Token::Uident
+            | Token::Param
+            | Token::Ascii46
+            | Token::Ascii58
+            | Token::Sconst
+            | Token::Usconst
+            | Token::Iconst
+            | Token::Fconst
+            | Token::Bconst
+            | Token::Xconst
+            | Token::SqlComment
+            | Token::CComment => {}
             _ => self.operator(1),
         }
     }
@@ -143,10 +155,7 @@ impl Level {
 
     fn depth(mut self) -> usize {
         self.end_item();
-        let query = if self.has_query { QUERY } else { 0 };
-        let change = if self.has_change { CHANGE } else { 0 };
-        let logic = usize::from(self.has_and) + usize::from(self.has_or);
-        self.own + query + change + logic + self.arms.div_ceil(ARMS) + self.items
+        self.own + self.query + self.change + self.and + self.or + self.arms.div_ceil(ARMS) + self.items
     }
 }
 

@@ -5,9 +5,9 @@ use belay_model::{Code, Effect};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     AArrayExpr, AExpr, AIndices, AIndirection, BoolExpr, BooleanTest, CaseExpr, CaseWhen, CoalesceExpr, CollateClause,
-    CurrentOfExpr, GroupingFunc, GroupingSet, MergeSupportFunc, MinMaxExpr, MultiAssignRef, NamedArgExpr, Node, NullTest,
-    ResTarget, RowExpr, SetToDefault, SortBy, SqlValueFunction, SubLink, TypeCast, TypeName, WindowDef, XmlExpr,
-    XmlSerialize,
+    CurrentOfExpr, GroupingFunc, GroupingSet, MergeSupportFunc, MinMaxExpr, MultiAssignRef, NamedArgExpr, Node,
+    NullTest, ResTarget, RowExpr, SetToDefault, SortBy, SqlValueFunction, SubLink, TypeCast, TypeName, WindowDef,
+    XmlExpr, XmlSerialize,
 };
 
 impl<'a> Walk<'a> {
@@ -15,9 +15,17 @@ impl<'a> Walk<'a> {
     pub(super) fn expression(&mut self, kind: &'a NodeEnum) {
         match kind {
             // Names, values and places: nothing below them.
-            NodeEnum::ColumnRef(_) | NodeEnum::ParamRef(_) | NodeEnum::AConst(_) | NodeEnum::AStar(_) => {}
-            NodeEnum::String(_) | NodeEnum::Integer(_) | NodeEnum::Float(_) | NodeEnum::Boolean(_) => {}
-            NodeEnum::BitString(_) | NodeEnum::JsonFormat(_) | NodeEnum::Alias(_) => {}
+            NodeEnum::ColumnRef(_)
+            | NodeEnum::ParamRef(_)
+            | NodeEnum::AConst(_)
+            | NodeEnum::AStar(_)
+            | NodeEnum::String(_)
+            | NodeEnum::Integer(_)
+            | NodeEnum::Float(_)
+            | NodeEnum::Boolean(_)
+            | NodeEnum::BitString(_)
+            | NodeEnum::JsonFormat(_)
+            | NodeEnum::Alias(_) => {}
             NodeEnum::List(list) => self.nodes(&list.items),
             NodeEnum::FuncCall(call) => self.call(call),
             NodeEnum::AExpr(expr) => self.operation(expr),
@@ -33,8 +41,11 @@ impl<'a> Walk<'a> {
                 self.type_name(type_name.as_ref());
             }
             NodeEnum::TypeName(name) => self.type_name(Some(name)),
-            NodeEnum::SelectStmt(_) | NodeEnum::InsertStmt(_) | NodeEnum::UpdateStmt(_) => self.inner_query(kind),
-            NodeEnum::DeleteStmt(_) | NodeEnum::MergeStmt(_) => self.inner_query(kind),
+            NodeEnum::SelectStmt(_)
+            | NodeEnum::InsertStmt(_)
+            | NodeEnum::UpdateStmt(_)
+            | NodeEnum::DeleteStmt(_)
+            | NodeEnum::MergeStmt(_) => self.inner_query(kind),
             _ => self.special_form(kind),
         }
     }
@@ -223,8 +234,16 @@ impl<'a> Walk<'a> {
 
     pub(super) fn type_name(&mut self, name: Option<&'a TypeName>) {
         if let Some(name) = name {
-            let TypeName { names: _, type_oid: _, setof: _, pct_type: _, typmods, typemod: _, array_bounds, location: _ } =
-                name;
+            let TypeName {
+                names: _,
+                type_oid: _,
+                setof: _,
+                pct_type: _,
+                typmods,
+                typemod: _,
+                array_bounds,
+                location: _,
+            } = name;
             self.nodes(typmods);
             self.nodes(array_bounds);
         }

@@ -56,7 +56,8 @@ impl<'a> Walk<'a> {
             rarg,
         } = select;
         let scope = self.visible.len();
-        let outer_setting = std::mem::replace(&mut self.named_setting, named_setting(from_clause, where_clause));
+        let outer_setting =
+            std::mem::replace(&mut self.named_setting, named_setting(from_clause, where_clause.as_deref()));
         self.with(with_clause.as_ref());
         if let Some(into) = into_clause {
             self.into(into);
@@ -91,8 +92,15 @@ impl<'a> Walk<'a> {
     }
 
     fn insert(&mut self, insert: &'a InsertStmt) {
-        let InsertStmt { relation, cols, select_stmt, on_conflict_clause, returning_clause, with_clause, r#override: _ } =
-            insert;
+        let InsertStmt {
+            relation,
+            cols,
+            select_stmt,
+            on_conflict_clause,
+            returning_clause,
+            with_clause,
+            r#override: _,
+        } = insert;
         if let Some(target) = relation {
             self.findings.relation(target);
         }
@@ -253,12 +261,15 @@ pub(in crate::classify) fn change(kind: &NodeEnum) -> Option<&'static str> {
 }
 
 /// In `FROM pg_settings WHERE name = 'literal'`, what `name` holds: `pg_dump` sets a setting only where it exists.
-fn named_setting<'a>(from: &'a [Node], condition: &'a Option<Box<Node>>) -> Option<&'a str> {
+fn named_setting<'a>(from: &'a [Node], condition: Option<&'a Node>) -> Option<&'a str> {
     let [Node { node: Some(NodeEnum::RangeVar(table)) }] = from else { return None };
-    if table.relname != "pg_settings" || !matches!(table.schemaname.as_str(), "" | "pg_catalog") || table.alias.is_some() {
+    if table.relname != "pg_settings"
+        || !matches!(table.schemaname.as_str(), "" | "pg_catalog")
+        || table.alias.is_some()
+    {
         return None;
     }
-    let Some(NodeEnum::AExpr(equals)) = condition.as_ref().and_then(|node| node.node.as_ref()) else { return None };
+    let Some(NodeEnum::AExpr(equals)) = condition.and_then(|node| node.node.as_ref()) else { return None };
     let Some(NodeEnum::ColumnRef(column)) = equals.lexpr.as_ref().and_then(|node| node.node.as_ref()) else {
         return None;
     };

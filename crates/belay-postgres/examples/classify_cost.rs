@@ -1,0 +1,77 @@
+//! What classifying costs, as ratios to the bare parser in the same run.
+//!
+//! `cargo run --release -p belay-postgres --example classify_cost`
+
+use belay_postgres::classify::{Classifier, Limits};
+use std::hint::black_box;
+use std::time::Instant;
+
+/// The sides of a ratio take turns in each round; times are of the fastest round, ratios the median of all.
+const ROUNDS: usize = 21;
+
+const STATEMENTS: [(&str, &str); 6] = [
+    ("select 1", "SELECT 1"),
+    ("select by key", "SELECT id, customer_id, total, status FROM app.orders WHERE id = {n}"),
+    (
+        "orm select, join",
+        "SELECT o.id AS o_id, o.customer_id AS o_customer_id, o.total AS o_total, o.status AS o_status, o.note AS o_note, \
+         c.id AS c_id, c.name AS c_name, c.city AS c_city, c.email AS c_email, c.phone AS c_phone, c.created AS c_created \
+         FROM app.orders AS o LEFT OUTER JOIN app.customers AS c ON c.id = o.customer_id \
+         WHERE o.status IN ('new', 'paid') AND o.total >= {n} ORDER BY o.total DESC LIMIT 20 OFFSET 0",
+    ),
+    (
+        "five joins, window, lateral",
+        "WITH recent AS (SELECT o.id, o.customer_id, o.total, row_number() OVER (PARTITION BY o.customer_id ORDER BY o.placed \
+         DESC) AS n FROM app.orders o WHERE o.placed > now() - interval '30 days') SELECT c.name, r.total, i.sku, p.price, \
+         coalesce(x.sum, 0) AS sum, count(*) FILTER (WHERE r.total > {n}) AS big FROM recent r JOIN app.customers c ON c.id = \
+         r.customer_id JOIN app.lines l ON l.order_id = r.id JOIN app.items i ON i.id = l.item_id JOIN app.prices p ON \
+         p.item_id = i.id AND p.valid @> current_date LEFT JOIN LATERAL (SELECT sum(y.total) AS sum FROM app.orders y WHERE \
+         y.customer_id = c.id AND y.status <> 'void') x ON true WHERE r.n <= 3 AND c.city = 'Oslo' GROUP BY 1, 2, 3, 4, 5 \
+         HAVING count(*) > 1 ORDER BY r.total DESC, c.name LIMIT 50",
+    ),
+    (
+        "update",
+        "UPDATE app.orders SET status = 'paid', note = $1 FROM app.customers c WHERE c.id = customer_id AND orders.id = {n} \
+         RETURNING orders.id",
+    ),
+    ("begin", "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"),
+];
+
+fn main() {
+    println!(
+        "{:28} {:>9} {:>10} {:>10} {:>10} {:>10}",
+        "statement", "parse us", "new/parse", "new us", "shape us", "text us"
+    );
+    for (name, template) in STATEMENTS {
+        let text = template.replace("{n}", "4711");
+        let others: Vec<String> = (0..512).map(|n| template.replace("{n}", &(10_000 + n).to_string())).collect();
+        let forgetful = Classifier::new(Limits { cache: 0, ..Limits::default() });
+        let remembering = Classifier::default();
+        remembering.classify(&text);
+        let (mut parse, mut fresh, mut shape, mut exact) = (f64::MAX, f64::MAX, f64::MAX, f64::MAX);
+        let mut ratios = Vec::new();
+        for _ in 0..ROUNDS {
+            let bare = micros(200, |_| drop(black_box(pg_query::parse(&text, 0))));
+            let whole = micros(200, |_| drop(black_box(forgetful.classify(&text))));
+            ratios.push(whole / bare);
+            (parse, fresh) = (parse.min(bare), fresh.min(whole));
+            // Its texts come once each: a second time they would be known by themselves.
+            let by_shape = Classifier::default();
+            by_shape.classify(&text);
+            shape = shape.min(micros(others.len(), |n| drop(black_box(by_shape.classify(&others[n])))));
+            exact = exact.min(micros(2_000, |_| drop(black_box(remembering.classify(&text)))));
+        }
+        ratios.sort_by(f64::total_cmp);
+        println!("{name:28} {parse:9.2} {:10.2} {fresh:10.2} {shape:10.2} {exact:10.2}", ratios[ROUNDS / 2]);
+    }
+}
+
+fn micros(times: usize, mut work: impl FnMut(usize)) -> f64 {
+    let start = Instant::now();
+    for n in 0..times {
+        work(n);
+    }
+    #[allow(clippy::cast_precision_loss)]
+    let times = times as f64;
+    start.elapsed().as_secs_f64() * 1e6 / times
+}
