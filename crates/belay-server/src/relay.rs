@@ -205,7 +205,10 @@ impl Relay {
             self.life = Box::pin(changed(self.context.life.clone()));
             match life {
                 Life::Over(reason) => return self.end(reason),
-                Life::Until(_) => self.deadline.as_mut().reset(wake_at(life, self.doors.clock.now())),
+                Life::Until(end) => {
+                    Arc::make_mut(&mut self.context.grant).ends_at = end;
+                    self.deadline.as_mut().reset(wake_at(life, self.doors.clock.now()));
+                }
             }
         }
         while self.deadline.as_mut().poll(cx).is_ready() {
