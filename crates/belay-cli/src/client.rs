@@ -32,13 +32,11 @@ impl Client {
     /// The caller that is logged in at `home`.
     pub(crate) fn of(home: &Home) -> Result<Client, Failure> {
         let Login { url, user, token, own_ca } = home.login()?;
-        let ca = match own_ca {
-            true => Some(std::fs::read(home.ca()).map_err(|error| {
-                let message = format!("`{}` cannot be read: {error}", home.ca().display());
-                Failure::new(Exit::NotLoggedIn, message).hint("belay login")
-            })?),
-            false => None,
+        let unreadable = |error| {
+            let message = format!("`{}` cannot be read: {error}", home.ca().display());
+            Failure::new(Exit::NotLoggedIn, message).hint("belay login")
         };
+        let ca = if own_ca { Some(std::fs::read(home.ca()).map_err(unreadable)?) } else { None };
         let mut client = Client::anonymous(&url, ca.as_deref())?;
         client.token = Some(token);
         client.user = user;

@@ -80,6 +80,7 @@ impl Out {
         }
     }
 
+    #[allow(clippy::unused_self, reason = "whoever may write has an `Out`")]
     /// Writes text that is data itself, as it is.
     pub(crate) fn data(&self, text: &str) {
         // A reader that has gone, such as `head`, is no failure of ours; there is nobody left to tell.
@@ -94,6 +95,7 @@ impl Out {
         self.data(&serde_json::to_string(value).unwrap_or_default());
     }
 
+    #[allow(clippy::unused_self, reason = "whoever may write has an `Out`")]
     /// Says how it goes.
     pub(crate) fn say(&self, text: &str) {
         let _ = writeln!(io::stderr(), "{}", clean(text));
@@ -155,9 +157,8 @@ fn csv<T: Row>(items: &[T]) -> String {
 
 /// RFC 4180.
 fn csv_line(cells: &[String]) -> String {
-    let quoted = |cell: &String| match cell.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", cell.replace('"', "\"\"")),
-        false => cell.clone(),
+    let quoted = |cell: &String| {
+        if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.clone() }
     };
     cells.iter().map(quoted).collect::<Vec<_>>().join(",")
 }

@@ -3,8 +3,8 @@
 use crate::output::Row;
 use belay_web::shape::{ApiToken, AuditEntry, Grant, Request, Rule, Session, Target, User, Verification};
 
-fn plain(value: &Option<impl ToString>) -> String {
-    value.as_ref().map(ToString::to_string).unwrap_or_default()
+fn plain(value: Option<&impl ToString>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
 }
 
 fn yes(flag: bool) -> String {
@@ -99,8 +99,8 @@ impl Row for ApiToken {
             self.label.clone(),
             self.shown.clone(),
             self.expires_at.to_string(),
-            plain(&self.last_used_at),
-            plain(&self.revoked_at),
+            plain(self.last_used_at.as_ref()),
+            plain(self.revoked_at.as_ref()),
         ]
     }
 }
@@ -155,11 +155,11 @@ impl Row for AuditEntry {
         vec![
             self.seq.to_string(),
             self.at.to_string(),
-            plain(&self.who),
+            plain(self.who.as_ref()),
             self.event.clone(),
-            plain(&self.target),
-            plain(&self.grant),
-            plain(&self.session),
+            plain(self.target.as_ref()),
+            plain(self.grant.as_ref()),
+            plain(self.session.as_ref()),
             self.fields.iter().map(detail).collect::<Vec<_>>().join(" "),
         ]
     }
@@ -174,7 +174,7 @@ impl Row for Verification {
             self.segments.to_string(),
             self.bytes.to_string(),
             self.position.clone(),
-            plain(&self.damage),
+            plain(self.damage.as_ref()),
             self.known.map(yes).unwrap_or_default(),
         ]
     }

@@ -1,4 +1,5 @@
 //! The binary as people and scripts meet it, against a real server of its own.
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -162,8 +163,8 @@ fn a_damaged_ledger_is_told_with_exit_10_and_without_a_server() {
     let data = server.data();
     let verify = ["audit", "verify", "--dir", data.to_str().unwrap()];
     assert_eq!(run(&server.home("auditor"), &verify).0, 0);
-    let segment = std::fs::read_dir(data.join("ledger")).unwrap().map(|entry| entry.unwrap().path());
-    let segment = segment.filter(|path| std::fs::metadata(path).unwrap().len() > 100).next().unwrap();
+    let mut segment = std::fs::read_dir(data.join("ledger")).unwrap().map(|entry| entry.unwrap().path());
+    let segment = segment.find(|path| std::fs::metadata(path).unwrap().len() > 100).unwrap();
     let mut bytes = std::fs::read(&segment).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

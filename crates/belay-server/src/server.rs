@@ -83,8 +83,8 @@ impl Foundation {
         let recorder = Arc::new(LedgerRecorder(ledger.clone()));
         let desk = Desk::open(dir, recorder, Arc::clone(&clock)).await?;
         let started = EventKind::ServerStarted { version: version.to_owned() };
-        let recorded = ledger.record_durable(Event::new(clock.now(), started)).await;
-        recorded.map_err(|down| StartError::Unrecorded(down.why))?;
+        let start = ledger.record_durable(Event::new(clock.now(), started)).await;
+        start.map_err(|down| StartError::Unrecorded(down.why))?;
         let first_token = desk.bootstrap().await?;
         Ok(Foundation { desk: Arc::new(desk), ledger, opened, clock, identity, first_token })
     }

@@ -32,7 +32,7 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
 /// A request that takes longer is answered with an error.
-const REQUEST_TIME: Duration = Duration::from_secs(60);
+const REQUEST_TIME: Duration = Duration::from_mins(1);
 
 /// The whole API.
 pub fn router(doors: Arc<Doors>) -> Router {

@@ -20,7 +20,7 @@ use tokio_rustls::server::TlsStream;
 const MAX_CONNECTIONS: usize = 1_024;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// A connection that has moved no byte for so long is closed.
-const IDLE_TIME: Duration = Duration::from_secs(120);
+const IDLE_TIME: Duration = Duration::from_mins(2);
 /// After an accept that failed, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -77,17 +77,17 @@ async fn tail(lines: u16, follow: bool, out: &Out) -> Result<(), Failure> {
         return Ok(());
     }
     out.stream(&list.items);
-    let mut last = list.items.last().map(|entry| entry.seq);
+    let mut newest = list.items.last().map(|entry| entry.seq);
     // Ends with the person's Ctrl-C or with the server.
     loop {
         tokio::time::sleep(PAUSE).await;
         // Before the first record there is nothing to come after.
-        let after = last.map(|seq| seq.to_string());
+        let after = newest.map(|seq| seq.to_string());
         let query: Vec<(&str, &str)> =
             after.iter().map(|after| ("after", after.as_str())).chain([("limit", "1000")]).collect();
         let more: List<AuditEntry> = client.get(&["audit"], &query).await?;
         out.stream(&more.items);
-        last = more.items.last().map(|entry| entry.seq).or(last);
+        newest = more.items.last().map(|entry| entry.seq).or(newest);
     }
 }
 

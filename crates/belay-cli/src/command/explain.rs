@@ -37,7 +37,9 @@ pub(crate) fn run(args: &Args, out: &Out) {
         }
         Some(code) => out.one(&explained(code)),
         None if out.is_for_people() => {
-            Code::ALL.iter().for_each(|code| out.data(&format!("{code}  {}  {}", code.sqlstate(), code.title())));
+            for code in Code::ALL {
+                out.data(&format!("{code}  {}  {}", code.sqlstate(), code.title()));
+            }
         }
         None => out.stream(&Code::ALL.iter().copied().map(explained).collect::<Vec<_>>()),
     }

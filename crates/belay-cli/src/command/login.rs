@@ -38,6 +38,7 @@ pub(crate) struct Args {
     token_file: Option<PathBuf>,
     /// The server on this machine, by its data directory
     #[arg(long, value_name = "DATA_DIR", num_args = 0..=1)]
+    #[allow(clippy::option_option, reason = "absent, present, and present with a directory are three things")]
     local: Option<Option<PathBuf>>,
 }
 
@@ -60,12 +61,11 @@ type Found = (String, Option<Vec<u8>>, String);
 
 /// What a server on this machine left in its data directory for its owner.
 fn local(dir: Option<&Path>) -> Result<Found, Failure> {
-    let dir = match dir {
-        Some(dir) => dir.to_owned(),
-        None => {
-            let config = belay_server::config::Config::load(None, &|name| std::env::var(name).ok());
-            config.map_err(|error| Failure::usage(error.to_string()))?.data_dir
-        }
+    let dir = if let Some(dir) = dir {
+        dir.to_owned()
+    } else {
+        let config = belay_server::config::Config::load(None, &|name| std::env::var(name).ok());
+        config.map_err(|error| Failure::usage(error.to_string()))?.data_dir
     };
     let read = |name: &str| {
         let path = dir.join(name);

@@ -144,7 +144,7 @@ async fn attend(child: &mut Child, access: &Access, out: &Out) -> Result<ExitSta
         .iter()
         .map(|seconds| Duration::from_secs(*seconds))
         .filter(|before| *before < left)
-        .map(|before| (before, tokio::time::Instant::now() + (left - before)));
+        .map(|before| (before, tokio::time::Instant::now() + left.saturating_sub(before)));
     let mut warning = warnings.next();
     loop {
         let until = warning.map_or(Duration::MAX, |(_, at)| at - tokio::time::Instant::now());

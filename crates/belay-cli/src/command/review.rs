@@ -39,7 +39,7 @@ async fn owed(client: &Client, out: &Out) -> Result<(), Failure> {
     out.list(&list);
     match list.items.iter().find(|grant| grant.principal != client.user()) {
         Some(grant) => {
-            out.next(&format!("belay audit search 'grant:{}'; then belay review {} -m NOTE", grant.id, grant.id))
+            out.next(&format!("belay audit search 'grant:{}'; then belay review {} -m NOTE", grant.id, grant.id));
         }
         None => out.say("nothing owes a review by you"),
     }

@@ -57,6 +57,7 @@ struct Add {
 }
 
 #[derive(clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Change {
     /// The login
     name: String,
@@ -169,9 +170,10 @@ async fn set_password(client: &Client, name: &str, file: Option<&Path>, out: &Ou
     let instead = "hand it in: --password-file -";
     let own =
         name == client.user() && client.get::<User>(&["users", name], &[]).await.is_ok_and(|user| user.has_password);
-    let old = match own && out.may_ask() {
-        true => Some(prompt::secret(out, "old password", instead)?.expose_secret().to_owned()),
-        false => None,
+    let old = if own && out.may_ask() {
+        Some(prompt::secret(out, "old password", instead)?.expose_secret().to_owned())
+    } else {
+        None
     };
     let new = match file {
         Some(path) => prompt::secret_from(path)?,

@@ -50,9 +50,10 @@ async fn make(
         duration: new.duration,
         reason: new.reason,
     };
-    let view = match new.break_glass {
-        true => doors.desk.break_glass(&who, wish).await?,
-        false => doors.desk.request(&who, wish).await?,
+    let view = if new.break_glass {
+        doors.desk.break_glass(&who, wish).await?
+    } else {
+        doors.desk.request(&who, wish).await?
     };
     Ok((StatusCode::CREATED, Json(view.into())))
 }

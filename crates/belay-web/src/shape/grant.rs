@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A time-bound right.
+#[allow(clippy::struct_excessive_bools, reason = "these are the facts of a grant, not states of a machine")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Grant {
     /// What it is.
