@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Folders with one crate each below them, and folders that are a crate.
 const CRATES: &str = "crates";
-const OTHERS: [&str; 5] = ["testkit", "e2e", "bench", "xtask", "fuzz"];
+const OTHERS: [&str; 6] = ["testkit", "e2e", "bench", "walk", "xtask", "fuzz"];
 
 /// The crates that do no IO and read no clock.
 const PURE: [&str; 4] = ["belay-model", "belay-policy", "belay-change", "belay-ledger"];

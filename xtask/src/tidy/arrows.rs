@@ -65,6 +65,7 @@ const TABLE: &[Arrows] = &[
     Arrows { name: "testkit", uses: &[], because: "real servers for tests must not depend on what is tested" },
     Arrows { name: "e2e", uses: &["testkit"], because: "end-to-end tests use the binary, as people do" },
     Arrows { name: "bench", uses: &["testkit"], because: "benchmarks use the binary, as people do" },
+    Arrows { name: "walk", uses: &["testkit"], because: "the demo uses the binary, as people do" },
     Arrows { name: "xtask", uses: &[], because: "the checks must build when nothing else does" },
     Arrows {
         name: "fuzz",
