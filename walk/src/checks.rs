@@ -7,11 +7,16 @@ use std::process::ExitCode;
 pub(crate) struct Checks {
     passed: usize,
     failed: usize,
+    begun: bool,
 }
 
 impl Checks {
     /// A headline over the checks that follow.
-    pub(crate) fn chapter(&self, title: &str) {
+    pub(crate) fn chapter(&mut self, title: &str) {
+        if !std::mem::replace(&mut self.begun, true) {
+            println!("{title}");
+            return;
+        }
         println!("\n{title}");
     }
 

@@ -33,7 +33,7 @@ enum Wish {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Some(wish) = wish(std::env::args().skip(1).collect()) else {
+    let Some(wish) = wish(&std::env::args().skip(1).collect::<Vec<_>>()) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
     }
 }
 
-fn wish(arguments: Vec<String>) -> Option<Wish> {
+fn wish(arguments: &[String]) -> Option<Wish> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         [] => Some(Wish::Walk { keep: false }),
