@@ -5,12 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken test bed must stop the test")]
 
+mod belay;
 mod certificate;
 mod port;
 mod postgres;
 mod sample;
 mod wait;
 
+pub use belay::{Belay, Outcome, Ticket, binary};
 pub use certificate::Certificates;
 pub use port::free_port;
 pub use postgres::{Builder, Postgres};

@@ -1,0 +1,13 @@
+//! End-to-end tests: the real program, a real PostgreSQL, real clients. One module a theme.
+//!
+//! No test trusts an answer of the gateway alone: what must not have changed is read over a second, direct connection.
+
+mod end_of_grant;
+mod gateway_killed;
+mod ledger_down;
+mod main_job;
+mod measured_rules;
+mod not_started;
+mod people;
+mod protocol;
+mod robustness;
