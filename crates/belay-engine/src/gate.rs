@@ -132,7 +132,7 @@ pub trait Gate: Send + Sync {
     fn find<'a>(&'a self, login: &'a Login) -> BoxFuture<'a, Result<Candidate, Refusal>>;
 
     /// The secret was proven: open the session, make the role, say where to dial.
-    fn enter<'a>(&'a self, visitor: Visitor, facts: ClientFacts) -> BoxFuture<'a, Result<Entry, Refusal>>;
+    fn enter(&self, visitor: Visitor, facts: ClientFacts) -> BoxFuture<'_, Result<Entry, Refusal>>;
 
     /// The target was reached: what follows is on the record as this login's, before the client may send anything.
     fn joined<'a>(

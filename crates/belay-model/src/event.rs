@@ -111,20 +111,51 @@ pub enum BindValue {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the variant and field names are the vocabulary of interface and docs")]
 pub enum EventKind {
-    ServerStarted { version: String },
+    ServerStarted {
+        version: String,
+    },
     ServerStopped,
     /// A server found something that an earlier run left behind, and put it right.
-    Recovered { what: String },
-    UserAdded { user: String, roles: Vec<String>, groups: Vec<String> },
-    UserChanged { user: String, roles: Vec<String>, groups: Vec<String>, disabled: bool },
-    PasswordChanged { user: String },
-    ApiLogin { user: String, token: ApiTokenId },
-    ApiLoginFailed { user: String },
-    ApiTokenRevoked { token: ApiTokenId },
-    TargetAdded { host: String, port: u16, database: String },
+    Recovered {
+        what: String,
+    },
+    UserAdded {
+        user: String,
+        roles: Vec<String>,
+        groups: Vec<String>,
+    },
+    UserChanged {
+        user: String,
+        roles: Vec<String>,
+        groups: Vec<String>,
+        disabled: bool,
+    },
+    PasswordChanged {
+        user: String,
+    },
+    ApiLogin {
+        user: String,
+        token: ApiTokenId,
+    },
+    ApiLoginFailed {
+        user: String,
+    },
+    ApiTokenRevoked {
+        token: ApiTokenId,
+    },
+    TargetAdded {
+        host: String,
+        port: u16,
+        database: String,
+    },
     TargetRemoved,
-    RuleAdded { rule: RuleId, text: String },
-    RuleRemoved { rule: RuleId },
+    RuleAdded {
+        rule: RuleId,
+        text: String,
+    },
+    RuleRemoved {
+        rule: RuleId,
+    },
     RequestMade {
         request: RequestId,
         resources: Vec<Resource>,
@@ -134,23 +165,65 @@ pub enum EventKind {
         break_glass: bool,
         rule: Option<RuleId>,
     },
-    RequestApproved { request: RequestId, still_needed: u8 },
-    RequestDenied { request: RequestId, reason: String },
-    RequestWithdrawn { request: RequestId },
-    RequestLapsed { request: RequestId },
-    GrantMade { request: RequestId, ends_at: Timestamp, use_by: Timestamp },
-    GrantExtended { ends_at: Timestamp },
-    GrantNarrowed { resources: Vec<Resource>, effects: Effects },
-    GrantEnded { reason: EndReason },
-    GrantReviewed { note: String },
+    RequestApproved {
+        request: RequestId,
+        still_needed: u8,
+    },
+    RequestDenied {
+        request: RequestId,
+        reason: String,
+    },
+    RequestWithdrawn {
+        request: RequestId,
+    },
+    RequestLapsed {
+        request: RequestId,
+    },
+    GrantMade {
+        request: RequestId,
+        ends_at: Timestamp,
+        use_by: Timestamp,
+    },
+    GrantExtended {
+        ends_at: Timestamp,
+    },
+    GrantNarrowed {
+        resources: Vec<Resource>,
+        effects: Effects,
+    },
+    GrantEnded {
+        reason: EndReason,
+    },
+    GrantReviewed {
+        note: String,
+    },
     TokenClaimed,
     /// Somebody was told something out of band.
-    Notified { what: String, channel: String, delivered: bool },
-    RoleMade { role: String },
-    RoleDropped { role: String, ended_backends: u32 },
+    Notified {
+        what: String,
+        channel: String,
+        delivered: bool,
+    },
+    RoleMade {
+        role: String,
+    },
+    RoleDropped {
+        role: String,
+        ended_backends: u32,
+    },
     /// A native client was let in.
-    Login { client: String, application: String, database: String, backend: i32 },
-    LoginFailed { client: String, user: String, database: String, code: Code },
+    Login {
+        client: String,
+        application: String,
+        database: String,
+        backend: i32,
+    },
+    LoginFailed {
+        client: String,
+        user: String,
+        database: String,
+        code: Code,
+    },
     /// A statement arrived and was judged. Durable before the bytes leave, unless it is a read.
     Statement {
         /// Counts statements of the connection; the outcome carries the same number.
@@ -172,8 +245,13 @@ pub enum EventKind {
         outcome: Outcome,
         transaction: TransactionStatus,
     },
-    ConnectionEnded { reason: EndReason, in_transaction: bool },
-    SessionEnded { reason: EndReason },
+    ConnectionEnded {
+        reason: EndReason,
+        in_transaction: bool,
+    },
+    SessionEnded {
+        reason: EndReason,
+    },
 }
 
 impl EventKind {
@@ -223,7 +301,8 @@ mod tests {
 
     #[test]
     fn an_event_is_one_flat_object_with_its_kind_as_a_word() {
-        let event = Event::new(Timestamp(5), EventKind::GrantEnded { reason: EndReason::Revoked }).by("bob").under(GrantId(3));
+        let event =
+            Event::new(Timestamp(5), EventKind::GrantEnded { reason: EndReason::Revoked }).by("bob").under(GrantId(3));
         let text = serde_json::to_string(&event).unwrap();
         assert_eq!(text, r#"{"at":5,"who":"bob","grant":"g_3","kind":"grant_ended","reason":"revoked"}"#);
         assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);

@@ -68,8 +68,7 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 5] =
-        [Role::Requester, Role::Approver, Role::Administrator, Role::Auditor, Role::BreakGlass];
+    pub const ALL: [Role; 5] = [Role::Requester, Role::Approver, Role::Administrator, Role::Auditor, Role::BreakGlass];
 
     /// The word for this role.
     pub fn word(self) -> &'static str {

@@ -81,11 +81,7 @@ impl FromStr for Resource {
             None => (None, text),
         };
         let (schema, table) = path.split_once('.').ok_or_else(wrong)?;
-        Ok(Resource {
-            database,
-            schema: pattern(schema).ok_or_else(wrong)?,
-            table: pattern(table).ok_or_else(wrong)?,
-        })
+        Ok(Resource { database, schema: pattern(schema).ok_or_else(wrong)?, table: pattern(table).ok_or_else(wrong)? })
     }
 }
 

@@ -53,11 +53,7 @@ enum DialError {
 /// Dials, logs in as the grant's role, and sets the session up.
 ///
 /// With `failed` the connection starts inside a transaction that has failed, for real: the client has to roll back.
-pub(crate) async fn dial(
-    upstream: &Upstream,
-    settings: &[(String, String)],
-    failed: bool,
-) -> Result<Dialled, Refusal> {
+pub(crate) async fn dial(upstream: &Upstream, settings: &[(String, String)], failed: bool) -> Result<Dialled, Refusal> {
     match timeout(DIAL_TIME, connect(upstream, settings, failed)).await {
         Ok(Ok(dialled)) => Ok(dialled),
         Ok(Err(error)) => Err(unreachable(upstream, &error.to_string())),
@@ -74,11 +70,7 @@ fn unreachable(upstream: &Upstream, why: &str) -> Refusal {
     }
 }
 
-async fn connect(
-    upstream: &Upstream,
-    settings: &[(String, String)],
-    failed: bool,
-) -> Result<Dialled, DialError> {
+async fn connect(upstream: &Upstream, settings: &[(String, String)], failed: bool) -> Result<Dialled, DialError> {
     let (stream, end_point) = secured(&upstream.target).await?;
     let mut wire = Wire { stream, inbox: BytesMut::new() };
     wire.send(|out| {

@@ -49,19 +49,25 @@ pub struct Established {
     judged: Option<Judged>,
     /// The next client message has to wait for answers.
     held: bool,
-    /// A message of the batch was refused: what follows it is skipped up to the Sync.
-    skipping: bool,
-    /// Messages of a batch were forwarded and no ReadyForQuery has come since, so the target may be in a transaction
-    /// of its own making that `status` does not show.
-    batch_open: bool,
-    /// The target was asked for the answers it holds back, and nothing was taken from the client since.
-    nudged: bool,
+    batch: Batch,
     scan: Scan,
     /// The beginning of a message of the target that has to be whole before it is passed on.
     partial: BytesMut,
     /// Records that follow the bytes they speak of.
     after_bytes: Vec<Output>,
     over: bool,
+}
+
+/// The batch of extended-protocol messages that the client is sending.
+#[derive(Default)]
+struct Batch {
+    /// A message of it was refused: what follows is skipped up to the Sync.
+    skipping: bool,
+    /// Messages were forwarded and no ReadyForQuery has come since, so the target may be in a transaction of its own
+    /// making that `status` does not show.
+    open: bool,
+    /// The target was asked for the answers it holds back, and nothing was taken from the client since.
+    nudged: bool,
 }
 
 impl Established {
@@ -78,9 +84,7 @@ impl Established {
             status,
             judged: None,
             held: false,
-            skipping: false,
-            batch_open: false,
-            nudged: false,
+            batch: Batch::default(),
             scan: Scan::default(),
             partial: BytesMut::new(),
             after_bytes: Vec::new(),
@@ -88,7 +92,7 @@ impl Established {
         }
     }
 
-    fn to_client(&mut self, bytes: Bytes) {
+    fn tell_client(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.out.push_back(Output::ToClient(bytes));
         }
@@ -107,8 +111,8 @@ impl Established {
     /// for them.
     fn nudge(&mut self) {
         let unsynced = self.pending.back().is_some_and(|due| !due.ends_with_ready());
-        if unsynced && !self.nudged {
-            self.nudged = true;
+        if unsynced && !self.batch.nudged {
+            self.batch.nudged = true;
             self.housekeeping(Housekeeping::Boundary, Bytes::from_static(b"H\0\0\0\x04"));
         }
     }
@@ -121,7 +125,7 @@ impl Established {
         if self.scan.is_between_messages()
             && let Some(report) = last_word(reason)
         {
-            self.to_client(error_response(&report));
+            self.tell_client(error_response(&report));
         }
         self.close(reason);
     }

@@ -88,8 +88,7 @@ impl Mechanisms {
         };
         let client_nonce = nonce_of(bare)?;
         let nonce = format!("{client_nonce}{server_nonce}");
-        let server_first =
-            format!("r={nonce},s={},i={}", BASE64.encode(&verifier.salt), verifier.iterations);
+        let server_first = format!("r={nonce},s={},i={}", BASE64.encode(&verifier.salt), verifier.iterations);
         let binding = BASE64.encode([format!("{flag},,").into_bytes(), bound].concat());
         let next = AwaitProof {
             verifier,
@@ -204,8 +203,7 @@ mod tests {
             assert!(result.is_err(), "{message}");
         }
         for message in ["", "c=biws", "c=biws,r=abcs,p=", "c=biws,r=abcs,p=AAAA", ",p=AAAA"] {
-            let (server, _) =
-                Mechanisms::new(Vec::new()).handle_first(PLAIN, b"n,,n=,r=abc", verifier(), "s").unwrap();
+            let (server, _) = Mechanisms::new(Vec::new()).handle_first(PLAIN, b"n,,n=,r=abc", verifier(), "s").unwrap();
             assert!(server.handle_final(message.as_bytes()).is_err(), "{message}");
         }
     }

@@ -10,11 +10,11 @@ mod options;
 mod read;
 mod startup;
 
+pub use build::{Report, Severity};
 pub use build::{
     authentication, backend_key, error_response, negotiate_version, notice_response, parameter_status, parse_unnamed,
     query, ready_for_query, refusal_text,
 };
-pub use build::{Report, Severity};
 pub use field::{Fields, error_fields};
 pub use frame::{FRONTEND_LIMIT, Frame, MESSAGE_LIMIT, frame};
 pub use options::options;

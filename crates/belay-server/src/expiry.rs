@@ -20,7 +20,7 @@ const NAP: Duration = Duration::from_secs(5);
 /// How often the end of a role is tried again; afterwards the sweep goes on trying.
 const TRIES: u32 = 5;
 /// How often roles that should not be there are looked for.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 
 /// See the module.
 #[derive(Clone)]
@@ -119,7 +119,8 @@ impl Expiry {
         let name = access.target.name.clone();
         let control = self.targets.control(&access);
         let found = control.roles(&self.targets.role_prefix()).await;
-        metrics::gauge!(crate::metrics::TARGET_UP, "target" => name.to_string()).set(f64::from(u8::from(found.is_ok())));
+        metrics::gauge!(crate::metrics::TARGET_UP, "target" => name.to_string())
+            .set(f64::from(u8::from(found.is_ok())));
         let roles = match found {
             Ok(roles) => roles,
             Err(error) => return tracing::warn!(target_name = %name, "roles could not be listed: {error}"),

@@ -32,7 +32,7 @@ impl Gate for GateKeeper {
         Box::pin(self.find_candidate(login))
     }
 
-    fn enter<'a>(&'a self, visitor: Visitor, facts: ClientFacts) -> BoxFuture<'a, Result<Entry, Refusal>> {
+    fn enter(&self, visitor: Visitor, facts: ClientFacts) -> BoxFuture<'_, Result<Entry, Refusal>> {
         Box::pin(async move {
             let (grant, database) = (visitor.grant.clone(), visitor.database.clone());
             let refused = match self.let_in(visitor, &facts).await {
@@ -141,9 +141,8 @@ impl GateKeeper {
             since: self.clock.now(),
         };
         self.sessions.admit(grant, connection).map_err(|code| match code {
-            Code::TooManyConnections => {
-                refusal(code, "too many connections".to_owned()).with_hint(format!("belay sessions --grant {}", grant.id))
-            }
+            Code::TooManyConnections => refusal(code, "too many connections".to_owned())
+                .with_hint(format!("belay sessions --grant {}", grant.id)),
             _ => ended(grant),
         })
     }
@@ -151,11 +150,15 @@ impl GateKeeper {
     /// Makes the grant's role ready in the target.
     async fn prepare(&self, grant: &Grant, database: String, admission: &Admission) -> Result<Upstream, Refusal> {
         let access = self.desk.target_access(&grant.target).await.map_err(|error| broken(&error))?;
-        let in_scope = grant.resources.iter().any(|resource| {
-            resource.database.as_deref().unwrap_or(&access.target.database) == database
-        });
+        let in_scope = grant
+            .resources
+            .iter()
+            .any(|resource| resource.database.as_deref().unwrap_or(&access.target.database) == database);
         if !in_scope {
-            return Err(refusal(Code::NoGrant, format!("login refused: {} names nothing in database \"{database}\"", grant.id)));
+            return Err(refusal(
+                Code::NoGrant,
+                format!("login refused: {} names nothing in database \"{database}\"", grant.id),
+            ));
         }
         let spec = RoleSpec {
             name: self.targets.role_name(grant.id),

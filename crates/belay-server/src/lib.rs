@@ -3,20 +3,20 @@
 //! This crate does not parse any protocol (engines do), decide on statements (`belay-policy` does) or speak HTTP
 //! (`belay-web` does).
 
-pub mod ledger;
-pub mod desk;
-pub mod people;
-pub mod secrets;
 pub mod config;
-pub mod tls;
-pub mod server;
-pub mod shutdown;
-pub mod metrics;
-pub mod listen;
-pub mod sessions;
-pub mod targets;
 mod counts;
+pub mod desk;
 mod expiry;
 mod gate;
+pub mod ledger;
+pub mod listen;
+pub mod metrics;
 mod notify;
+pub mod people;
 mod relay;
+pub mod secrets;
+pub mod server;
+pub mod sessions;
+pub mod shutdown;
+pub mod targets;
+pub mod tls;

@@ -79,11 +79,7 @@ pub struct Gateway {
 impl Gateway {
     /// Puts right what an earlier run left behind, then listens. Must be called inside a tokio runtime, which carries
     /// the expiry.
-    pub async fn start(
-        config: &GatewayConfig,
-        parts: GatewayParts,
-        unfinished: &[Unfinished],
-    ) -> io::Result<Gateway> {
+    pub async fn start(config: &GatewayConfig, parts: GatewayParts, unfinished: &[Unfinished]) -> io::Result<Gateway> {
         let GatewayParts { desk, ledger, clock, engine } = parts;
         let sessions = LiveSessions::new(config.limits);
         let targets = Arc::new(Targets::new(Arc::clone(&engine), desk.instance()));
@@ -120,15 +116,8 @@ impl Gateway {
         });
         let doors = Doors { clock, ledger };
         let (stop, _) = watch::channel(false);
-        let mut gateway = Gateway {
-            address: config.listen,
-            sessions,
-            targets,
-            keeper,
-            stop,
-            threads: Mutex::default(),
-            tasks,
-        };
+        let mut gateway =
+            Gateway { address: config.listen, sessions, targets, keeper, stop, threads: Mutex::default(), tasks };
         gateway.listen(config, &engine, &doors)?;
         Ok(gateway)
     }

@@ -133,16 +133,13 @@ impl Notifier {
     async fn send(self, mut waiting: mpsc::Receiver<Message>) {
         let client = reqwest::Client::builder().timeout(TRY_TIME).redirect(reqwest::redirect::Policy::none()).build();
         while let Some(message) = waiting.recv().await {
-            match (&self.webhook, &client) {
-                (Some(webhook), Ok(client)) => {
-                    let delivered = self.post(client, webhook, &message).await;
-                    self.record(&message, "webhook", delivered).await;
-                }
-                _ => {
-                    tracing::warn!(what = message.what.word(), "{}", message.text);
-                    self.record(&message, "log", true).await;
-                }
+            if let (Some(webhook), Ok(client)) = (&self.webhook, &client) {
+                let delivered = self.post(client, webhook, &message).await;
+                self.record(&message, "webhook", delivered).await;
+                continue;
             }
+            tracing::warn!(what = message.what.word(), "{}", message.text);
+            self.record(&message, "log", true).await;
         }
     }
 
@@ -169,8 +166,7 @@ impl Notifier {
     }
 
     async fn record(&self, message: &Message, channel: &str, delivered: bool) {
-        let kind =
-            EventKind::Notified { what: message.what.word().to_owned(), channel: channel.to_owned(), delivered };
+        let kind = EventKind::Notified { what: message.what.word().to_owned(), channel: channel.to_owned(), delivered };
         let mut event = Event::new(self.clock.now(), kind).by(&message.principal).on(&message.target);
         event.grant = message.grant.as_deref().and_then(|grant| grant.parse().ok());
         if let Err(error) = self.ledger.record(event).await {

@@ -117,8 +117,11 @@ impl LiveSessions {
             return Err(Code::TooManyConnections);
         }
         entry.connections.insert(id, connection);
-        let (life, role) = (entry.life.subscribe(), Arc::clone(&entry.role));
-        Ok(Admission { place: Place { sessions: Arc::clone(self), grant: grant.id, id }, life, role })
+        Ok(Admission {
+            place: Place { sessions: Arc::clone(self), grant: grant.id, id },
+            life: entry.life.subscribe(),
+            role: Arc::clone(&entry.role),
+        })
     }
 
     /// The lock on the grant's role.

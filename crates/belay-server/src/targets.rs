@@ -9,7 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Targets {
     engine: Arc<dyn Engine>,
     instance: String,
-    controls: Mutex<HashMap<Name, (TargetAccess, Arc<dyn Control>)>>,
+    controls: Mutex<HashMap<Name, Known>>,
+}
+
+/// A control side, and what it was made for.
+struct Known {
+    access: TargetAccess,
+    control: Arc<dyn Control>,
 }
 
 impl Targets {
@@ -22,14 +28,13 @@ impl Targets {
     pub fn control(&self, access: &TargetAccess) -> Arc<dyn Control> {
         let mut controls = self.controls.lock().unwrap_or_else(PoisonError::into_inner);
         match controls.get(&access.target.name) {
-            Some((known, control))
-                if known.target == access.target && known.password == access.password =>
-            {
-                Arc::clone(control)
+            Some(known) if known.access.target == access.target && known.access.password == access.password => {
+                Arc::clone(&known.control)
             }
             _ => {
                 let control = self.engine.control(access);
-                controls.insert(access.target.name.clone(), (access.clone(), Arc::clone(&control)));
+                let known = Known { access: access.clone(), control: Arc::clone(&control) };
+                controls.insert(access.target.name.clone(), known);
                 control
             }
         }

@@ -1,12 +1,12 @@
 //! What the client says.
 
+use super::Established;
 use super::names::{Meaning, Portal, Prepared};
 use super::pending::{Pending, Running};
 use super::server::told;
-use super::Established;
 use crate::wire::{
-    Frame, WireError, bind, error_response, execute, frame, parse, parse_unnamed, query, query_text,
-    ready_for_query, refusal_text, target_of,
+    Frame, WireError, bind, error_response, execute, frame, parse, parse_unnamed, query, query_text, ready_for_query,
+    refusal_text, target_of,
 };
 use belay_engine::{Housekeeping, Output, ProtocolError, UpstreamBytes};
 use belay_model::{BindValue, Code, Denial, Effect, EndReason, Statement, Timestamp, TransactionStatus};
@@ -57,20 +57,20 @@ impl Established {
             self.held = true;
             return Ok(());
         }
-        self.nudged = false;
+        self.batch.nudged = false;
         let bytes = self.inbox.split_to(frame.length).freeze();
         self.handle_frame(frame.tag, bytes).map_err(|error| broken(&error))
     }
 
     /// A simple query, and a function call, is judged by the transaction status, so the answers before it must be in.
     fn must_wait(&self, tag: u8) -> bool {
-        matches!(tag, b'Q' | b'F') && !self.skipping && !self.pending.is_empty()
+        matches!(tag, b'Q' | b'F') && !self.batch.skipping && !self.pending.is_empty()
     }
 
     fn handle_frame(&mut self, tag: u8, bytes: Bytes) -> Result<(), WireError> {
         match tag {
             // After a refusal the target skips what is left of the batch; so it need not be sent, nor recorded.
-            b'Q' | b'F' | b'P' | b'B' | b'E' | b'D' | b'C' if self.skipping => Ok(()),
+            b'Q' | b'F' | b'P' | b'B' | b'E' | b'D' | b'C' if self.batch.skipping => Ok(()),
             b'Q' => self.handle_query(bytes),
             b'P' | b'B' | b'E' | b'D' | b'C' => self.handle_batch(tag, bytes),
             b'S' | b'H' => self.handle_boundary(tag, bytes),
@@ -90,7 +90,7 @@ impl Established {
     }
 
     fn handle_batch(&mut self, tag: u8, bytes: Bytes) -> Result<(), WireError> {
-        self.batch_open = true;
+        self.batch.open = true;
         match tag {
             b'P' => return self.handle_parse(bytes),
             b'B' => return self.handle_bind(bytes),
@@ -113,7 +113,7 @@ impl Established {
             return Err(WireError::Format(char::from(tag)));
         }
         if tag == b'S' {
-            self.skipping = false;
+            self.batch.skipping = false;
             self.pending.push_back(Pending::Sync);
         }
         self.housekeeping(Housekeeping::Boundary, bytes);
@@ -155,7 +155,10 @@ impl Established {
         let prepared = match self.names.statement(bound.statement, &self.pending) {
             Meaning::Known(prepared) => prepared,
             Meaning::Foreign => foreign("prepared statement", bound.statement),
-            Meaning::Unsettled => return self.put_back(bytes),
+            Meaning::Unsettled => {
+                self.put_back(&bytes);
+                return Ok(());
+            }
         };
         let (statements, text) = (Arc::clone(&prepared.statements), Arc::clone(&prepared.text));
         let name = Box::from(bound.portal);
@@ -169,7 +172,10 @@ impl Established {
         let (prepared, values) = match self.names.portal(name, &self.pending) {
             Meaning::Known(portal) => (Arc::clone(&portal.prepared), portal.values.clone()),
             Meaning::Foreign => (foreign("cursor", name), None),
-            Meaning::Unsettled => return self.put_back(bytes),
+            Meaning::Unsettled => {
+                self.put_back(&bytes);
+                return Ok(());
+            }
         };
         let (statements, text) = (Arc::clone(&prepared.statements), Arc::clone(&prepared.text));
         self.judge(Judged { bytes, statements, text, what: What::Execute(values) });
@@ -177,23 +183,20 @@ impl Established {
     }
 
     /// Puts a message back until the answers that settle it are in.
-    fn put_back(&mut self, bytes: Bytes) -> Result<(), WireError> {
+    fn put_back(&mut self, bytes: &[u8]) {
         let rest = self.inbox.split();
-        self.inbox.extend_from_slice(&bytes);
+        self.inbox.extend_from_slice(bytes);
         self.inbox.unsplit(rest);
         self.held = true;
-        Ok(())
     }
 
     fn classified(&self, text: &[u8]) -> (Arc<str>, Arc<[Statement]>) {
-        match std::str::from_utf8(text) {
-            Ok(text) => (Arc::from(text), self.classifier.classify(text)),
-            Err(_) => {
-                let mut statement = Statement::new(Effect::Opaque, "statement");
-                statement.because = Some("its text is not UTF-8, the only encoding Belay reads".to_owned());
-                (Arc::from(String::from_utf8_lossy(text).into_owned()), Arc::from([statement]))
-            }
+        if let Ok(text) = std::str::from_utf8(text) {
+            return (Arc::from(text), self.classifier.classify(text));
         }
+        let mut statement = Statement::new(Effect::Opaque, "statement");
+        statement.because = Some("its text is not UTF-8, the only encoding Belay reads".to_owned());
+        (Arc::from(String::from_utf8_lossy(text).into_owned()), Arc::from([statement]))
     }
 
     fn judge(&mut self, judged: Judged) {
@@ -246,7 +249,7 @@ impl Established {
                 self.housekeeping(Housekeeping::Refusal, query(&stand_in));
             }
             What::Parse(..) | What::Bind(..) | What::Execute(_) => {
-                self.skipping = true;
+                self.batch.skipping = true;
                 self.pending.push_back(Pending::Refused(denial));
                 self.housekeeping(Housekeeping::Refusal, parse_unnamed(&stand_in));
             }
@@ -254,14 +257,14 @@ impl Established {
     }
 
     fn is_idle(&self) -> bool {
-        self.status == TransactionStatus::Idle && !self.batch_open
+        self.status == TransactionStatus::Idle && !self.batch.open
     }
 
     /// Outside a transaction there is nothing to fail, so the target need not hear of it.
     fn answer_idle(&mut self, denial: &Denial) {
         let report = told(denial.code, &denial.message, Some(denial.detail.clone()), &denial.hint);
-        self.to_client(error_response(&report));
-        self.to_client(ready_for_query(TransactionStatus::Idle));
+        self.tell_client(error_response(&report));
+        self.tell_client(ready_for_query(TransactionStatus::Idle));
     }
 }
 

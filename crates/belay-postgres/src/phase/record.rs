@@ -73,9 +73,9 @@ impl Recorder {
     }
 
     /// A permitted statement that the target skipped, because one before it in the batch failed.
-    pub(super) fn skipped(&self, running: Running, transaction: TransactionStatus, now: Timestamp) -> Output {
+    pub(super) fn skipped(&self, statement: u64, transaction: TransactionStatus, now: Timestamp) -> Output {
         let outcome = Outcome { rows: None, sqlstate: None, skipped: true, micros: 0 };
-        self.ended(running.statement, outcome, transaction, now)
+        self.ended(statement, outcome, transaction, now)
     }
 
     fn ended(&self, statement: u64, outcome: Outcome, transaction: TransactionStatus, now: Timestamp) -> Output {

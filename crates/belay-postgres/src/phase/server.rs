@@ -1,8 +1,8 @@
 //! What the target says.
 
+use super::Established;
 use super::pending::Pending;
 use super::scan::Step;
-use super::Established;
 use crate::wire::{Report, Severity, error_fields, error_response, rows_of_tag};
 use belay_engine::ProtocolError;
 use belay_model::{Code, Denial, EndReason, Timestamp, TransactionStatus};
@@ -32,8 +32,8 @@ impl Established {
                         Fate::Forward => done += length,
                         Fate::Replace(bytes) => {
                             let before = chunk.split_to(done);
-                            self.to_client(before);
-                            self.to_client(bytes);
+                            self.tell_client(before);
+                            self.tell_client(bytes);
                             let _ = chunk.split_to(length);
                             done = 0;
                         }
@@ -42,7 +42,7 @@ impl Established {
             }
         }
         if !self.over {
-            self.to_client(chunk);
+            self.tell_client(chunk);
         }
         self.flush_after_bytes();
         Ok(())
@@ -159,7 +159,7 @@ impl Established {
         self.pop_execute(now);
         while self.pending.front().is_some_and(|due| !due.ends_with_ready()) {
             if let Some(Pending::Execute(running)) = self.pending.pop_front() {
-                self.after_bytes.push(self.recorder.skipped(running, self.status, now));
+                self.after_bytes.push(self.recorder.skipped(running.statement, self.status, now));
             }
         }
     }
@@ -190,7 +190,7 @@ impl Established {
                 self.after_bytes.push(self.recorder.outcome(running, self.status, now));
             }
             if last {
-                self.batch_open = !self.pending.is_empty();
+                self.batch.open = !self.pending.is_empty();
                 return Ok(());
             }
         }

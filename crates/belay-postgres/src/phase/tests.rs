@@ -161,8 +161,10 @@ fn a_read_passes_byte_for_byte_both_ways_and_is_on_the_record() {
     wire.target(&answer);
     assert_eq!(wire.to_client, answer);
     match wire.records.as_slice() {
-        [EventKind::Statement { statement: 1, text, denied: None, .. }, EventKind::Outcome { statement: 1, outcome, .. }] =>
-        {
+        [
+            EventKind::Statement { statement: 1, text, denied: None, .. },
+            EventKind::Outcome { statement: 1, outcome, .. },
+        ] => {
             assert_eq!((&**text, outcome.rows), ("SELECT * FROM orders", Some(1)));
         }
         other => panic!("{other:?}"),
@@ -218,7 +220,9 @@ fn a_refusal_in_a_batch_stops_it_and_nothing_behind_it_is_sent() {
 #[test]
 fn an_error_of_the_target_hides_a_refusal_behind_it() {
     let mut wire = Wire::new();
-    wire.client(&[parse("", "SELECT nope"), bind("", ""), execute(""), parse("", "DELETE FROM orders"), sync()].concat());
+    wire.client(
+        &[parse("", "SELECT nope"), bind("", ""), execute(""), parse("", "DELETE FROM orders"), sync()].concat(),
+    );
     wire.target(&[failed("42703"), ready(b'I')].concat());
     assert_eq!(wire.client_got(), "42703 ZI");
     assert!(matches!(wire.records.last(), Some(EventKind::Outcome { outcome, .. }) if outcome.skipped));

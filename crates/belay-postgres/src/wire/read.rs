@@ -162,13 +162,11 @@ impl<'a> Body<'a> {
             [a, b, c, d] => i32::from_be_bytes([*a, *b, *c, *d]),
             _ => return Err(self.wrong()),
         };
-        match length {
-            -1 => Ok(None),
-            _ => {
-                let length = usize::try_from(length).map_err(|_| self.wrong())?;
-                self.take(length).map(Some)
-            }
+        if length == -1 {
+            return Ok(None);
         }
+        let length = usize::try_from(length).map_err(|_| self.wrong())?;
+        self.take(length).map(Some)
     }
 
     fn end(&self) -> Result<(), WireError> {
@@ -192,8 +190,7 @@ mod tests {
         let frame = b"B\0\0\0\0p\0s\0\0\x02\0\0\0\x01\0\x03\0\0\0\x01x\0\0\0\x02\x01\xff\xff\xff\xff\xff\0\0";
         let bound = bind(frame, true).unwrap();
         assert_eq!((bound.portal, bound.statement), (&b"p"[..], &b"s"[..]));
-        let expected =
-            vec![BindValue::Text("x".to_owned()), BindValue::Binary("01ff".to_owned()), BindValue::Null];
+        let expected = vec![BindValue::Text("x".to_owned()), BindValue::Binary("01ff".to_owned()), BindValue::Null];
         assert_eq!(bound.values, Some(expected));
         assert_eq!(bind(frame, false).unwrap().values, None);
     }

@@ -55,7 +55,6 @@ pub enum OpeningError {
     Layout,
 }
 
-
 /// The length of the packet after its 4 bytes of length.
 pub fn opening_length(length: [u8; 4]) -> Result<usize, OpeningError> {
     let length = u32::from_be_bytes(length) as usize;
