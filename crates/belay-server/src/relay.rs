@@ -7,7 +7,7 @@ use crate::counts::StatementCounts;
 use crate::desk::Clock;
 use crate::ledger::Ledger;
 use belay_engine::{BoxFuture, Connection, Input, Joined, Life, Output, SessionContext, Stream};
-use belay_model::{Code, Denial, EndReason, Event, Timestamp};
+use belay_model::{Code, Denial, EndReason, Event, EventKind, Timestamp};
 use belay_policy::{Decision, decide};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
@@ -265,6 +265,15 @@ impl Relay {
                 Err(event) => event,
             }
         };
+        // Nothing follows from these, so they wait in memory for a ledger that is down, and the session goes on.
+        let event = if self.doors.ledger.is_up() || !is_over(&event) {
+            event
+        } else {
+            match self.doors.ledger.record_late(event) {
+                Ok(()) => return,
+                Err(event) => event,
+            }
+        };
         let ledger = self.doors.ledger.clone();
         self.waiting = Some(Box::pin(async move {
             if durable {
@@ -383,6 +392,11 @@ fn wake_at(life: Life, now: Timestamp) -> Instant {
         Life::Until(end) => Instant::now() + now.until(end).min(NAP),
         Life::Over(_) => Instant::now(),
     }
+}
+
+/// Whether the event says what has happened already: a refusal, or how a statement ended.
+fn is_over(event: &Event) -> bool {
+    matches!(event.kind, EventKind::Statement { denied: Some(_), .. } | EventKind::Outcome { .. })
 }
 
 fn unrecorded() -> Denial {

@@ -11,18 +11,20 @@ struct Sessions {
     idle: Raw,
     transaction: Raw,
     sleeping: std::process::Child,
+    /// What tells this one's statement from those of other tests.
+    sleep: String,
 }
 
 impl Sessions {
-    fn open(world: &World, ticket: &Ticket) -> Sessions {
+    fn open(world: &World, ticket: &Ticket, seconds: u32) -> Sessions {
         let idle = Raw::log_in(&world.belay, ticket, SAMPLE_DATABASE);
         let mut transaction = Raw::log_in(&world.belay, ticket, SAMPLE_DATABASE);
         assert_eq!(transaction.tags("BEGIN"), "CZ");
         assert_eq!(transaction.tags("LOCK TABLE orders IN ACCESS SHARE MODE"), "CZ");
-        let sleeping = world.running(ticket, "SELECT pg_sleep(300)");
-        let role = world.role(ticket);
-        world.await_back_ends(&format!("usename = '{role}' AND query LIKE '%pg_sleep(300)%'"), 1, Duration::from_secs(20));
-        Sessions { idle, transaction, sleeping }
+        let sleep = format!("SELECT pg_sleep({seconds})");
+        let sleeping = world.running(ticket, &sleep);
+        world.await_back_ends(&format!("query = '{sleep}'"), 1, Duration::from_secs(20));
+        Sessions { idle, transaction, sleeping, sleep }
     }
 
     /// All three hear this, and nothing of them is left.
@@ -36,7 +38,7 @@ impl Sessions {
         let [severity, sqlstate, code] = verdict.split(' ').collect::<Vec<_>>().try_into().unwrap();
         assert!(said.contains(&format!("{severity}:  {sqlstate}: ")) && said.contains(&format!("[{code}]")), "{said}");
         world.await_back_ends(&format!("usename = '{role}'"), 0, SOON);
-        world.await_back_ends("query LIKE '%pg_sleep(300)%'", 0, SOON);
+        world.await_back_ends(&format!("query = '{}'", self.sleep), 0, SOON);
         assert_eq!(world.direct(&format!("SELECT count(*) FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
             WHERE l.relation = 'orders'::regclass AND (a.usename = '{role}' OR a.pid IS NULL)")), "0");
         assert!(until(SOON, || world.direct(&format!("SELECT count(*) FROM pg_roles WHERE rolname = '{role}'")) == "0"));
@@ -62,7 +64,7 @@ fn revocation_ends_every_session_cancels_what_runs_and_drops_the_role() {
     let world = World::shared();
     let before = world.fingerprint();
     let ticket = world.belay.grant(&["public.*"], "30m");
-    let sessions = Sessions::open(world, &ticket);
+    let sessions = Sessions::open(world, &ticket, 301);
     let role = world.role(&ticket);
     world.belay.run("bob", &["revoke", &ticket.grant]).ok();
     sessions.assert_ended(world, &role, "FATAL 57P01 BLY-1031");
@@ -75,7 +77,7 @@ fn expiry_ends_every_session_cancels_what_runs_and_drops_the_role() {
     let world = World::shared();
     let before = world.fingerprint();
     let ticket = world.belay.grant(&["public.*"], "12s");
-    let sessions = Sessions::open(world, &ticket);
+    let sessions = Sessions::open(world, &ticket, 302);
     let role = world.role(&ticket);
     sessions.assert_ended(world, &role, "FATAL 57P01 BLY-1030");
     assert_shut(world, &ticket);

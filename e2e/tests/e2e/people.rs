@@ -126,6 +126,9 @@ fn break_glass_opens_at_once_and_owes_a_review_by_somebody_else() {
     assert_eq!(world.sql(&ticket, "SELECT count(*) FROM orders").ok().out, "2000\n");
     assert_ne!(world.sql(&ticket, "DELETE FROM orders").code, 0);
     assert_eq!(world.fingerprint(), before);
+    let early = world.belay.run("bob", &["review", &ticket.grant, "-m", "still open"]);
+    assert_eq!(early.code, 9, "{}", early.err);
+    world.belay.run("dave", &["revoke", &ticket.grant]).ok();
     let owed = world.belay.json("bob", &["review"]);
     assert!(owed.to_string().contains(&format!("\"{}\"", ticket.grant)), "{owed}");
     let own = world.belay.run("dave", &["review", &ticket.grant, "-m", "all fine"]);
