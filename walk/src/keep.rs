@@ -18,14 +18,14 @@ pub(crate) async fn keep(world: &World, checks: &Checks) -> Result<(), Broken> {
         "
 The servers stay up{}. In other terminals:
 
-a guarded psql, as carol, who is on call (in public and hr there are tables to try):
+a guarded psql, as carol, who is on call and may read every table:
   BELAY_HOME={folder}/carol {belay} psql orders -m 'my own attack'
 
 settings for any other client:
   BELAY_HOME={folder}/carol {belay} connect orders -m 'my own attack'
 
 what the database says, as its superuser, beside the gateway:
-  PGPASSFILE={passfile} {} 'host=127.0.0.1 port={} user={} dbname=orders sslmode=require'
+  PGPASSFILE={passfile} {} 'host=127.0.0.1 port={} user={} dbname=orders sslmode=verify-full sslrootcert={}'
 
 what Belay recorded, as the administrator:
   BELAY_HOME={folder}/admin {belay} audit tail
@@ -37,6 +37,7 @@ Ctrl-C here stops both servers and removes their folders.
         psql.display(),
         postgres.port(),
         postgres.superuser(),
+        postgres.ca_file().display(),
     );
     print!("{text}");
     let _ = std::io::stdout().flush();

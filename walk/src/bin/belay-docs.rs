@@ -106,6 +106,7 @@ const HEAD: &str = "| key | what | default | bounds |\n|---|---|---|---|\n";
 fn row(text: &mut String, key: &str, value: &Value, required: bool) {
     let default = match &value["default"] {
         Value::Null if required => "must be given".to_owned(),
+        Value::Null if description(value).contains("Default:") => String::new(),
         Value::Null => "none".to_owned(),
         other => format!("`{other}`"),
     };
