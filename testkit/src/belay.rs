@@ -167,6 +167,23 @@ impl Belay {
         Ticket { grant: grant.to_owned(), user, secret: text(&token, "secret").to_owned() }
     }
 
+    /// An HTTP client of the API that trusts the gateway's authority and nothing else.
+    pub fn http(&self) -> reqwest::Client {
+        // Of this process; an error says that it has one already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let authority = reqwest::Certificate::from_pem(self.ca.as_bytes()).expect("a certificate");
+        reqwest::Client::builder().tls_certs_only([authority]).no_proxy().build().expect("an HTTP client")
+    }
+
+    /// A POST to the API as a logged-in person, without a body; the answer as JSON. Panics when it is refused.
+    pub async fn post(&self, http: &reqwest::Client, person: &str, path: &str) -> Value {
+        let login = fs::read_to_string(self.home(person).join("login.toml")).expect("a login");
+        let token = login.lines().find_map(|line| line.strip_prefix("token = \"")?.strip_suffix('"')).expect("a token");
+        let sent = http.post(format!("{}/v1/{path}", self.api_url())).bearer_auth(token).send().await;
+        let answer = sent.and_then(reqwest::Response::error_for_status).expect("a granted request");
+        serde_json::from_slice(&answer.bytes().await.expect("an answer")).expect("JSON")
+    }
+
     /// The environment by which libpq's programs reach `database` through the gateway.
     pub fn libpq<'a>(&self, command: &'a mut Command, ticket: &Ticket, database: &str) -> &'a mut Command {
         command.env("PGHOST", "localhost").env("PGHOSTADDR", "127.0.0.1").env("PGPORT", self.port().to_string());
