@@ -99,7 +99,7 @@ impl World {
 
     /// What `psql` says on standard error about each of these, all in one session.
     pub fn said(&self, ticket: &Ticket, statements: &[&str]) -> Vec<String> {
-        let script: String = statements.iter().map(|statement| format!("\\warn @@@\n{statement};\n")).collect();
+        let script = statements.iter().fold(String::new(), |script, one| script + "\\warn @@@\n" + one + ";\n");
         let outcome = self.script(ticket, &script);
         let said: Vec<String> = outcome.err.split("@@@\n").skip(1).map(str::to_owned).collect();
         assert_eq!(said.len(), statements.len(), "{}", outcome.err);

@@ -33,7 +33,8 @@ const SEEN: &str = "SELECT count(*) FILTER (WHERE query LIKE 'UPDATE%' AND state
     count(*) FILTER (WHERE state = 'idle in transaction'),
     count(*) FILTER (WHERE query LIKE '%repeat%' AND wait_event = 'ClientWrite')
     FROM pg_stat_activity WHERE usesysid = $1";
-const LEFT: &str = "SELECT coalesce(string_agg(split_part(query, ' ', 1) || ' ' || left(split_part(query, ' ', 2), 9), ', '), '')
+const LEFT: &str =
+    "SELECT coalesce(string_agg(split_part(query, ' ', 1) || ' ' || left(split_part(query, ' ', 2), 9), ', '), '')
     FROM pg_stat_activity WHERE usesysid = $1";
 
 #[tokio::main]
@@ -140,7 +141,8 @@ impl Bench {
 
     /// The UPDATE goes round the gateway, as the grant's role; returns the role's oid too.
     async fn update(&self, ticket: &Ticket) -> (JoinHandle<Result<(), tokio_postgres::Error>>, u32) {
-        let sql = "SELECT oid, rolname::text FROM pg_roles WHERE rolname LIKE 'belay\\_%\\_' || replace($1, '_', '\\_')";
+        let sql =
+            "SELECT oid, rolname::text FROM pg_roles WHERE rolname LIKE 'belay\\_%\\_' || replace($1, '_', '\\_')";
         let role = self.control.query_one(sql, &[&ticket.grant]).await.expect("one role of the grant");
         let (oid, name): (u32, String) = (role.get(0), role.get(1));
         let open = format!("ALTER ROLE {name} PASSWORD 'bench'; GRANT UPDATE ON public.orders TO {name}");
@@ -168,7 +170,9 @@ fn report(took: &[Took]) -> ExitCode {
         println!("{what:<46} p50 {:>6.1} ms  p99 {:>6.1} ms  max {:>6.1} ms", ms(half), ms(most), ms(max));
     };
     println!("{} trials, each with a long UPDATE, a pg_sleep, an idle transaction and a stalled reader", took.len());
-    println!("The UPDATE runs as the grant's role over a direct connection, because no grant carries writes: a superuser");
+    println!(
+        "The UPDATE runs as the grant's role over a direct connection, because no grant carries writes: a superuser"
+    );
     println!("gave the role UPDATE and a password, and its session has default_transaction_read_only off.");
     println!("Time runs from before the call of the API, so the commit of the revocation is inside it.");
     let whole = of(|took| took.whole);

@@ -39,8 +39,13 @@ impl Sessions {
         assert!(said.contains(&format!("{severity}:  {sqlstate}: ")) && said.contains(&format!("[{code}]")), "{said}");
         world.await_back_ends(&format!("usename = '{role}'"), 0, SOON);
         world.await_back_ends(&format!("query = '{}'", self.sleep), 0, SOON);
-        assert_eq!(world.direct(&format!("SELECT count(*) FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-            WHERE l.relation = 'orders'::regclass AND (a.usename = '{role}' OR a.pid IS NULL)")), "0");
+        assert_eq!(
+            world.direct(&format!(
+                "SELECT count(*) FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+            WHERE l.relation = 'orders'::regclass AND (a.usename = '{role}' OR a.pid IS NULL)"
+            )),
+            "0"
+        );
         assert!(until(SOON, || world.direct(&format!("SELECT count(*) FROM pg_roles WHERE rolname = '{role}'")) == "0"));
     }
 }
@@ -95,7 +100,9 @@ fn an_unknown_user_a_wrong_token_and_another_target_all_look_the_same() {
     };
     let wrong = said(&ticket.user, SAMPLE_DATABASE, "bly_wrong");
     assert_eq!(wrong.verdict(), "FATAL 28P01 BLY-1050");
-    for (user, database) in [("nobody", "orders"), ("alice+g_99999", "orders"), ("bob", "orders"), (&ticket.user, "nothing")] {
+    for (user, database) in
+        [("nobody", "orders"), ("alice+g_99999", "orders"), ("bob", "orders"), (&ticket.user, "nothing")]
+    {
         let other = said(user, database, &ticket.secret);
         assert_eq!(other.verdict(), wrong.verdict(), "{user} {database}");
         let text = wrong.fields()[&'M'].replace(&ticket.user, "USER");

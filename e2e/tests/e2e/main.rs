@@ -2,6 +2,8 @@
 //!
 //! No test trusts an answer of the gateway alone: what must not have changed is read over a second, direct connection.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what goes wrong in a test stops it")]
+
 mod end_of_grant;
 mod gateway_killed;
 mod ledger_down;

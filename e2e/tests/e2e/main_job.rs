@@ -48,7 +48,16 @@ fn a_person_asks_another_approves_and_psql_reads_until_the_grant_ends() {
     assert_eq!(verified["intact"], true, "{verified}");
     let found = world.belay.json("admin", &["audit", "search", &format!("grant:{}", ticket.grant)]);
     let kinds: Vec<&str> = found["items"].as_array().unwrap().iter().filter_map(kind_of).collect();
-    for kind in ["grant_made", "token_claimed", "login", "statement", "outcome", "connection_ended", "grant_ended", "role_dropped"] {
+    for kind in [
+        "grant_made",
+        "token_claimed",
+        "login",
+        "statement",
+        "outcome",
+        "connection_ended",
+        "grant_ended",
+        "role_dropped",
+    ] {
         assert!(kinds.contains(&kind), "{kind} is not in {kinds:?}");
     }
     let text = found.to_string();
@@ -118,11 +127,13 @@ fn no_attempt_to_escape_from_a_read_grant_reaches_the_data() {
     let ticket = world.belay.grant(&["public.orders", "public.items"], "30m");
     let before = world.fingerprint();
     for (attempt, said) in ATTEMPTS.iter().zip(world.said(&ticket, ATTEMPTS)) {
-        let refused = said.contains("ERROR:  25006: ") || said.contains("ERROR:  42501: ") || said.contains("ERROR:  26000: ");
+        let refused =
+            said.contains("ERROR:  25006: ") || said.contains("ERROR:  42501: ") || said.contains("ERROR:  26000: ");
         assert!(refused, "{attempt}: {said}");
     }
     // One a session, because what one leaves behind could hide the next.
-    for attempt in ["SET ROLE postgres", "BEGIN READ WRITE", "SELECT set_config('transaction_read_only', 'off', false)"] {
+    for attempt in ["SET ROLE postgres", "BEGIN READ WRITE", "SELECT set_config('transaction_read_only', 'off', false)"]
+    {
         let said = world.script(&ticket, &format!("{attempt};\nDELETE FROM orders;\nCOMMIT;\n"));
         assert_eq!(said.err.matches("[BLY-").count(), 2, "{attempt}: {}", said.err);
     }
@@ -175,6 +186,8 @@ fn replication_and_guarded_settings_are_refused_at_the_start_up() {
         assert_eq!(refused.verdict(), verdict, "{parameter:?}");
         assert_eq!(raw.read().unwrap(), None, "the connection is closed");
     }
-    let asked = Outcome::of(world.psql(&ticket, SAMPLE_DATABASE).env("PGOPTIONS", "-c work_mem=1MB").args(["-c", "SHOW work_mem"]));
+    let asked = Outcome::of(
+        world.psql(&ticket, SAMPLE_DATABASE).env("PGOPTIONS", "-c work_mem=1MB").args(["-c", "SHOW work_mem"]),
+    );
     assert_eq!(asked.ok().out, "1MB\n");
 }

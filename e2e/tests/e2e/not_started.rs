@@ -14,9 +14,10 @@ fn content(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => found.extend(content(&path)),
-            false => found.push((path.clone(), fs::read(&path).unwrap())),
+        if path.is_dir() {
+            found.extend(content(&path));
+        } else {
+            found.push((path.clone(), fs::read(&path).unwrap()));
         }
     }
     found.sort();
@@ -43,10 +44,7 @@ fn a_damaged_store_is_refused_and_left_as_it_is() {
     let store = belay.data_dir().join("belay.db");
     let [log, index] = ["-wal", "-shm"].map(|end| belay.data_dir().join(format!("belay.db{end}")));
     let kept: Vec<_> = [&store, &log].into_iter().map(|path| (path, fs::read(path).unwrap_or_default())).collect();
-    for (what, damaged) in [
-        ("overwritten", vec![b'x'; 40_960]),
-        ("cut", kept[0].1[..2048].to_vec()),
-    ] {
+    for (what, damaged) in [("overwritten", vec![b'x'; 40_960]), ("cut", kept[0].1[..2048].to_vec())] {
         fs::write(&store, &damaged).unwrap();
         // The write-ahead log would put it right.
         for path in [&log, &index] {

@@ -60,7 +60,10 @@ fn a_denied_request_opens_nothing_and_the_waiting_command_says_so() {
     let waiting = {
         let mut command = world.belay.command("alice");
         command.args(["request", "orders", "--for", "7m", "-m", "wait for it", "--wait"]);
-        command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
         command.spawn().unwrap()
     };
     let mut found = None;

@@ -55,7 +55,10 @@ async fn portals_with_row_limits_and_cursors_hand_rows_out_in_pieces() {
         }
     }
     assert_eq!(sizes, [1999, 1999, 1002]);
-    transaction.batch_execute("DECLARE c SCROLL CURSOR FOR SELECT n FROM generate_series(1, 9) n; MOVE 4 IN c").await.unwrap();
+    transaction
+        .batch_execute("DECLARE c SCROLL CURSOR FOR SELECT n FROM generate_series(1, 9) n; MOVE 4 IN c")
+        .await
+        .unwrap();
     assert_eq!(transaction.query_one("FETCH 1 FROM c", &[]).await.unwrap().get::<_, i32>(0), 5);
     transaction.commit().await.unwrap();
 }
@@ -77,7 +80,8 @@ async fn copy_to_stdout_sends_every_row() {
 async fn notices_and_changed_parameters_reach_the_client() {
     let world = World::shared();
     let ticket = world.belay.grant(&["public.*"], "30m");
-    let (client, mut connection) = world.belay.config(&ticket, SAMPLE_DATABASE).connect(world.belay.tls()).await.unwrap();
+    let (client, mut connection) =
+        world.belay.config(&ticket, SAMPLE_DATABASE).connect(world.belay.tls()).await.unwrap();
     let (sender, mut notices) = tokio::sync::mpsc::unbounded_channel();
     let mut messages = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx));
     tokio::spawn(async move {
@@ -136,7 +140,11 @@ fn a_cancel_by_key_stops_the_statement_within_200_ms_in_the_clear_and_over_tls()
         *wrong.last_mut().unwrap() ^= 1;
         cancel_in_the_clear(&world.belay, &wrong);
         let start = Instant::now();
-        if over_tls { cancel_over_tls(&world.belay, &raw.key) } else { cancel_in_the_clear(&world.belay, &raw.key) }
+        if over_tls {
+            cancel_over_tls(&world.belay, &raw.key);
+        } else {
+            cancel_in_the_clear(&world.belay, &raw.key);
+        }
         let answer = raw.await_ready();
         let took = start.elapsed();
         let error = answer.iter().find(|message| message.tag == b'E').unwrap();
@@ -165,7 +173,12 @@ fn a_client_that_speaks_a_newer_protocol_is_told_what_is_spoken() {
 fn libpq_logs_in_with_channel_binding_and_refuses_to_send_the_token_in_the_clear() {
     let world = World::shared();
     let ticket = world.belay.grant(&["public.*"], "30m");
-    for (name, value) in [("PGCHANNELBINDING", "require"), ("PGCHANNELBINDING", "disable"), ("PGSSLMODE", "require"), ("PGGSSENCMODE", "prefer")] {
+    for (name, value) in [
+        ("PGCHANNELBINDING", "require"),
+        ("PGCHANNELBINDING", "disable"),
+        ("PGSSLMODE", "require"),
+        ("PGGSSENCMODE", "prefer"),
+    ] {
         let outcome = Outcome::of(world.psql(&ticket, SAMPLE_DATABASE).env(name, value).args(["-c", "SELECT 1"]));
         assert_eq!(outcome.ok().out, "1\n", "{name}={value}");
     }
@@ -190,7 +203,10 @@ fn a_grant_that_names_several_databases_opens_each_of_them_and_no_other() {
     let ticket = world.belay.grant(&["public.*", "analytics/public.*"], "30m");
     let there = Outcome::of(world.psql(&ticket, "orders/analytics").args(["-c", "SELECT count(*) FROM facts"])).ok();
     assert_eq!(there.out, "7\n");
-    let moved = world.script(&ticket, "SELECT count(*) FROM orders;\n\\c analytics\nSELECT count(*), current_database() FROM facts;\n");
+    let moved = world.script(
+        &ticket,
+        "SELECT count(*) FROM orders;\n\\c analytics\nSELECT count(*), current_database() FROM facts;\n",
+    );
     assert!(moved.out.contains("2000\n") && moved.out.contains("7|analytics\n"), "{moved:?}");
     let before = world.fingerprint();
     let write = Outcome::of(world.psql(&ticket, "orders/analytics").args(["-c", "DELETE FROM facts"]));

@@ -62,9 +62,18 @@ fn broken_start_ups_are_answered_and_closed() {
         ] {
             let answer = in_the_clear(&world.belay, bytes);
             let text = String::from_utf8_lossy(&answer);
-            assert!(answer.first() == Some(&b'E') && text.contains("FATAL") && text.contains(said), "{bytes:?}: {text}");
+            assert!(
+                answer.first() == Some(&b'E') && text.contains("FATAL") && text.contains(said),
+                "{bytes:?}: {text}"
+            );
         }
-        for silent in [&b""[..], b"\0\0", b"\0\0\0\x20\0\x03\0\0user\0", b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\0", b"\x16\x03\x01\xff\xff"] {
+        for silent in [
+            &b""[..],
+            b"\0\0",
+            b"\0\0\0\x20\0\x03\0\0user\0",
+            b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\0",
+            b"\x16\x03\x01\xff\xff",
+        ] {
             let answer = in_the_clear(&world.belay, silent);
             assert!(!answer.starts_with(b"R"), "{silent:?}: {answer:?}");
         }
@@ -74,7 +83,12 @@ fn broken_start_ups_are_answered_and_closed() {
 #[test]
 fn what_follows_the_tls_request_in_the_clear_is_never_read_as_a_start_up() {
     beside_a_bystander(|world| {
-        let injected = [&b"\0\0\0\x08\x04\xd2\x16\x2f"[..], b"\0\0\0\x10\0\x03\0\0user\0x\0\0", &message(b'Q', b"DELETE FROM orders\0")].concat();
+        let injected = [
+            &b"\0\0\0\x08\x04\xd2\x16\x2f"[..],
+            b"\0\0\0\x10\0\x03\0\0user\0x\0\0",
+            &message(b'Q', b"DELETE FROM orders\0"),
+        ]
+        .concat();
         let answer = in_the_clear(&world.belay, &injected);
         assert_eq!(answer.first(), Some(&b'S'));
         assert!(!answer.windows(5).any(|window| window == b"FATAL"), "{answer:?}");
@@ -88,7 +102,15 @@ fn broken_logins_are_answered_and_closed() {
         let no_mechanism = message(b'p', b"PLAIN\0\0\0\0\x03abc");
         let no_message = message(b'p', b"SCRAM-SHA-256\0\0\0\0\x09abc");
         let nonsense = message(b'p', b"SCRAM-SHA-256\0\0\0\0\x03n,,");
-        for bytes in [&message(b'Q', b"SELECT 1\0")[..], &message(b'p', &long), b"p\0\0\0\x03", &no_mechanism, &no_message, &nonsense, b"\xff\xff\xff\xff\xff"] {
+        for bytes in [
+            &message(b'Q', b"SELECT 1\0")[..],
+            &message(b'p', &long),
+            b"p\0\0\0\x03",
+            &no_mechanism,
+            &no_message,
+            &nonsense,
+            b"\xff\xff\xff\xff\xff",
+        ] {
             let mut raw = Raw::open(&world.belay);
             raw.start(0, &[("user", &ticket().user), ("database", SAMPLE_DATABASE)]);
             assert_eq!(raw.read().unwrap().unwrap().tag, b'R');
@@ -128,7 +150,11 @@ fn broken_messages_inside_a_session_end_it_with_a_protocol_error() {
             let mut raw = Raw::log_in(&world.belay, ticket(), SAMPLE_DATABASE);
             raw.send(&bytes);
             let said = raw.read_to_end();
-            assert_eq!(said.last().unwrap_or_else(|| panic!("nothing said to {what}")).verdict(), "FATAL 08P01 BLY-1023", "{what}");
+            assert_eq!(
+                said.last().unwrap_or_else(|| panic!("nothing said to {what}")).verdict(),
+                "FATAL 08P01 BLY-1023",
+                "{what}"
+            );
         }
     });
 }
@@ -150,7 +176,11 @@ fn messages_out_of_order_get_the_protocols_own_errors() {
     beside_a_bystander(|world| {
         let mut raw = Raw::log_in(&world.belay, ticket(), SAMPLE_DATABASE);
         // Execute and Describe of what was never made; then the session goes on.
-        for bytes in [message(b'E', b"nowhere\0\0\0\0\0"), message(b'D', b"Snothing\0"), message(b'B', b"\0nothing\0\0\0\0\0\0\0")] {
+        for bytes in [
+            message(b'E', b"nowhere\0\0\0\0\0"),
+            message(b'D', b"Snothing\0"),
+            message(b'B', b"\0nothing\0\0\0\0\0\0\0"),
+        ] {
             raw.send(&bytes);
             raw.send(&message(b'S', b""));
             let answer = raw.await_ready();
@@ -175,11 +205,13 @@ fn unfinished_messages_of_many_clients_cost_little_memory() {
         std::thread::sleep(std::time::Duration::from_millis(300));
         let grown = world.belay.resident_kib().saturating_sub(before);
         assert!(grown < 18 * 4 * 1024, "{grown} KiB for 18 half-megabytes");
-        let strangers: Vec<_> = (0..200).map(|_| {
-            let mut tcp = Raw::tcp(&world.belay);
-            let _ = tcp.write_all(b"\0\0\x27\x10\0\x03\0\0user\0");
-            tcp
-        }).collect();
+        let strangers: Vec<_> = (0..200)
+            .map(|_| {
+                let mut tcp = Raw::tcp(&world.belay);
+                let _ = tcp.write_all(b"\0\0\x27\x10\0\x03\0\0user\0");
+                tcp
+            })
+            .collect();
         assert!(world.belay.resident_kib().saturating_sub(before) < GROWTH_KIB);
         drop(strangers);
     });
@@ -193,14 +225,17 @@ fn the_recorded_cases_get_no_login_and_change_nothing() {
             if case["engine"] != "postgresql" {
                 continue;
             }
-            let sent: Vec<Vec<u8>> = case["statements"].as_array().unwrap().iter().map(|hex| bytes_of(hex.as_str().unwrap())).collect();
+            let sent: Vec<Vec<u8>> =
+                case["statements"].as_array().unwrap().iter().map(|hex| bytes_of(hex.as_str().unwrap())).collect();
             if case["bare"] == true {
                 let answer = in_the_clear(&world.belay, &sent.concat());
                 assert!(!answer.contains(&b'Z') || !answer.starts_with(b"R"), "{}: {answer:?}", case["id"]);
                 continue;
             }
             let mut raw = Raw::log_in(&world.belay, ticket(), SAMPLE_DATABASE);
-            sent.iter().for_each(|bytes| raw.send(bytes));
+            for bytes in &sent {
+                raw.send(bytes);
+            }
             raw.send(&message(b'X', b""));
             // Whatever is said, the connection comes to its end.
             raw.read_to_end();

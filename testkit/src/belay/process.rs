@@ -47,13 +47,8 @@ impl Process {
             .process_group(0)
             .spawn()
             .expect("sh");
-        let mut process = Process {
-            binary: binary.to_owned(),
-            folder,
-            ports: [0; 3],
-            child: Mutex::default(),
-            watchdog,
-        };
+        let mut process =
+            Process { binary: binary.to_owned(), folder, ports: [0; 3], child: Mutex::default(), watchdog };
         for _ in 0..ATTEMPTS {
             process.ports = [free_port(), free_port(), free_port()];
             let [postgres, api, admin] = process.ports;
