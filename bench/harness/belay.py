@@ -1,6 +1,11 @@
 """Builds and starts Belay as it is run in earnest: every protection on. The one place that knows how; nothing else here does."""
 
-from .servers import Stage, Target
+import os
+import subprocess
+
+from .servers import CONNECTIONS, HOST, Stage, Target, free_port
+
+DATABASE = "bench"
 
 
 class NotReady(Exception):
@@ -8,22 +13,45 @@ class NotReady(Exception):
 
 
 def build(root: str) -> None:
-    """The release build of the gateway, into `root`/target/release/belay.
-
-    To be filled in: `cargo build --quiet --release -p belay-cli`.
-    """
-    raise NotReady("bench/harness/belay.py does not know yet how to build and start it")
+    """The release build of the gateway, into `root`/target/release/belay."""
+    subprocess.run(["cargo", "build", "--quiet", "--release", "-p", "belay-cli"], cwd=root, check=True)
 
 
 def start_belay(stage: Stage, postgres: Target, certificates: tuple[str, str, str]) -> Target:
     """A gateway in front of `postgres` with one live read grant on the whole database `bench`.
 
-    To be filled in; the steps, in order:
-    1. `belay server` with its data in `stage.path("belay")`, TLS with `certificates` (authority, certificate, key), the
-       PostgreSQL listener on `free_port()`, and no limit of sessions below `servers.CONNECTIONS`, nor one of the
-       grant's role; by `stage.start("belay", command, port)`, so that the returned pid is the gateway's own.
-    2. over the HTTP API: an administrator, a target `bench` (HOST:postgres.port, superuser `postgres` by trust, cleartext
-       onward as PgBouncer's), a rule that grants reads at once, a request for all of it, its grant and its token.
-    3. `Target("belay", port, pid, user=..., password=token, database="bench", ca=certificates[0])`.
+    TLS to clients and the ledger on disk as always; cleartext onward, as PgBouncer's.
     """
-    raise NotReady("bench/harness/belay.py does not know yet how to start it")
+    ca, certificate, key = certificates
+    ports = {name: free_port() for name in ("postgres", "api", "admin")}
+    # PgBouncer's user owns the key; Belay reads a copy of its own.
+    own_key = stage.path("belay.key")
+    with open(key, encoding="utf-8") as source:
+        secret = source.read()
+    with open(os.open(own_key, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as out:
+        out.write(secret)
+    config = stage.path("belay.toml")
+    with open(config, "w", encoding="utf-8") as out:
+        out.write(
+            f'data_dir = "{stage.path("belay")}"\n[listen]\n'
+            + "".join(f'{name} = "{HOST}:{port}"\n' for name, port in ports.items())
+            + f'[tls]\ncert = "{certificate}"\nkey = "{own_key}"\nca = "{ca}"\n'
+            + f"[limits]\nconnections = {CONNECTIONS * 2}\nconnections_per_session = {CONNECTIONS}\n"
+        )
+    binary = os.path.join(stage.root, "target", "release", "belay")
+    pid = stage.start("belay", [binary, "server", "--config", config], ports["postgres"])
+    environment = {**os.environ, "BELAY_HOME": stage.path("belay-home")}
+
+    def belay(*arguments, given=""):
+        return stage.run([binary, *arguments], env=environment, input=given)
+
+    belay("login", "--local", stage.path("belay"))
+    url = f"postgres://postgres@{HOST}:{postgres.port}/{DATABASE}?sslmode=disable"
+    belay("target", "add", DATABASE, url, "--password-file", "-", "--no-check", given="\n")
+    belay("rule", "add", "--approvals", "0", "--max", "8h")
+    belay("request", DATABASE, "--for", "4h", "-m", "measure")
+    belay("connect", DATABASE)
+    service = stage.path("belay-home", "services", f"{DATABASE}.conf")
+    with open(service, encoding="utf-8") as lines:
+        settings = dict(line.strip().split("=", 1) for line in lines if "=" in line)
+    return Target("belay", ports["postgres"], pid, user=settings["user"], password=settings["password"], database=DATABASE, ca=ca)

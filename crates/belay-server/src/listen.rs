@@ -19,21 +19,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 /// How long connections may take to say goodbye at a shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long a listener rests after it could not accept, e.g. for want of file descriptors.
 const REST: Duration = Duration::from_millis(50);
-/// Connections that are logging in, a thread: more wait to be accepted.
-const LOGINS: usize = 1024;
-/// Connections that have not been accepted yet, in the kernel.
-const BACKLOG: i32 = 1024;
+/// Connections that have not been taken up yet, in the kernel and before each thread.
+const BACKLOG: usize = 1024;
+/// Connections of one thread, those that are logging in among them; beyond it new ones are dropped.
+const LOAD_LIMIT: usize = 20_000;
 /// The stack of a connection thread. Statements nested deeper than this carries are read on stacks of their own.
 const STACK: usize = 4 * 1024 * 1024;
 
@@ -158,36 +158,63 @@ impl Gateway {
     }
 
     fn listen(&mut self, config: &GatewayConfig, engine: &Arc<dyn Engine>, doors: &Doors) -> io::Result<()> {
+        let listener = TcpListener::from_std(socket(self.address)?.into())?;
+        self.address = listener.local_addr()?;
         let count = config.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
+        let mut desks = Vec::new();
         for index in 0..count.clamp(1, 256) {
-            let socket = socket(self.address)?;
-            self.address = socket.local_addr()?.as_socket().unwrap_or(self.address);
+            let (sender, arrivals) = mpsc::channel(BACKLOG);
+            let load = Arc::new(AtomicUsize::new(0));
             let worker = Worker {
                 engine: Arc::clone(engine),
                 keeper: Arc::clone(&self.keeper),
                 doors: doors.clone(),
-                logins: Arc::new(Semaphore::new(LOGINS)),
+                load: Arc::clone(&load),
             };
+            desks.push((load, sender));
             let stop = self.stop.subscribe();
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new()
                 .name(format!("gateway-{index}"))
                 .stack_size(STACK)
-                .spawn(move || runtime.block_on(worker.run(socket.into(), stop)))?;
+                .spawn(move || runtime.block_on(worker.run(arrivals, stop)))?;
             self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(thread);
         }
+        self.tasks.push(tokio::spawn(accept(listener, desks)));
         Ok(())
     }
 }
 
-/// A listening socket that shares its port with the other threads'.
+/// A client that was just accepted.
+type Newcomer = (std::net::TcpStream, SocketAddr);
+
+/// Takes clients in, for ever, and hands each to the thread that carries the fewest.
+async fn accept(listener: TcpListener, threads: Vec<(Arc<AtomicUsize>, mpsc::Sender<Newcomer>)>) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!("accept failed: {error}");
+                sleep(REST).await;
+                continue;
+            }
+        };
+        let idlest = threads.iter().min_by_key(|(load, _)| load.load(Ordering::Relaxed));
+        let (Some((load, sender)), Ok(stream)) = (idlest, stream.into_std()) else { continue };
+        load.fetch_add(1, Ordering::Relaxed);
+        if sender.send((stream, peer)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A listening socket.
 fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
     Ok(socket)
 }
 
@@ -197,40 +224,35 @@ struct Worker {
     engine: Arc<dyn Engine>,
     keeper: Arc<GateKeeper>,
     doors: Doors,
-    logins: Arc<Semaphore>,
+    /// Connections that this thread carries.
+    load: Arc<AtomicUsize>,
 }
 
 impl Worker {
-    async fn run(self, listener: std::net::TcpListener, mut stop: watch::Receiver<bool>) {
-        let listener = match TcpListener::from_std(listener) {
-            Ok(listener) => listener,
-            Err(error) => return tracing::error!("listener lost: {error}"),
-        };
-        let accepting = async {
-            loop {
-                // Closed semaphores do not occur: nobody closes this one.
-                let Ok(permit) = Arc::clone(&self.logins).acquire_owned().await else { return };
-                match listener.accept().await {
-                    Ok((stream, peer)) => {
-                        let worker = self.clone();
-                        tokio::spawn(async move { worker.serve(stream, peer, permit).await });
+    async fn run(self, mut arrivals: mpsc::Receiver<Newcomer>, mut stop: watch::Receiver<bool>) {
+        let taking = async {
+            while let Some((stream, peer)) = arrivals.recv().await {
+                let worker = self.clone();
+                tokio::spawn(async move {
+                    let _carried = Carried(Arc::clone(&worker.load));
+                    if worker.load.load(Ordering::Relaxed) > LOAD_LIMIT {
+                        return tracing::warn!(%peer, "dropped: too many connections");
                     }
-                    Err(error) => {
-                        tracing::warn!("accept failed: {error}");
-                        sleep(REST).await;
+                    match TcpStream::from_std(stream) {
+                        Ok(stream) => worker.serve(stream, peer).await,
+                        Err(error) => tracing::warn!(%peer, "connection lost: {error}"),
                     }
-                }
+                });
             }
         };
         tokio::select! {
-            () = accepting => {}
+            () = taking => {}
             _ = stop.wait_for(|stop| *stop) => {}
         }
     }
 
-    async fn serve(self, stream: TcpStream, peer: SocketAddr, permit: tokio::sync::OwnedSemaphorePermit) {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
         let arrival = self.engine.arrive(stream, peer, &*self.keeper).await;
-        drop(permit);
         match arrival {
             Arrival::Joined(joined) => {
                 self.carry(*joined).await;
@@ -286,5 +308,14 @@ impl Worker {
         if self.doors.ledger.record_late(event).is_err() {
             tracing::error!(connection = %context.connection, "its end was not recorded: the ledger's queue is full");
         }
+    }
+}
+
+/// Counts a connection off its thread's load when it is over, also after a panic.
+struct Carried(Arc<AtomicUsize>);
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -72,11 +72,13 @@ struct Side {
     queue: VecDeque<Bytes>,
     unflushed: bool,
     buffer: BytesMut,
+    /// How much room the next read gets.
+    room: usize,
 }
 
 impl Side {
     fn new(stream: Box<dyn Stream>) -> Side {
-        Side { stream, queue: VecDeque::new(), unflushed: false, buffer: BytesMut::new() }
+        Side { stream, queue: VecDeque::new(), unflushed: false, buffer: BytesMut::new(), room: SMALL }
     }
 
     /// Writes what is queued. Ready when nothing is left.
@@ -101,25 +103,21 @@ impl Side {
 
     /// Reads once; no bytes mean the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<Bytes>> {
-        if self.buffer.capacity() < SMALL {
-            self.buffer.reserve(SMALL);
+        if self.buffer.capacity() < self.room {
+            self.buffer.reserve(self.room);
         }
         match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.buffer) {
             Poll::Pending => {
                 // An idle connection keeps no large buffer.
-                if self.buffer.capacity() > SMALL {
+                if self.room == SMALL && self.buffer.capacity() > SMALL {
                     self.buffer = BytesMut::new();
                 }
                 Poll::Pending
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(_)) => {
-                let full = self.buffer.len() == self.buffer.capacity();
-                let bytes = self.buffer.split().freeze();
-                if full {
-                    self.buffer.reserve(LARGE);
-                }
-                Poll::Ready(Ok(bytes))
+                self.room = if self.buffer.len() >= SMALL { LARGE } else { SMALL };
+                Poll::Ready(Ok(self.buffer.split().freeze()))
             }
         }
     }
