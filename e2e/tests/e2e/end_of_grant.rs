@@ -90,6 +90,17 @@ fn expiry_ends_every_session_cancels_what_runs_and_drops_the_role() {
 }
 
 #[test]
+fn an_extension_carries_a_running_statement_over_the_former_end() {
+    let world = World::shared();
+    let ticket = world.belay.grant(&["public.*"], "12s");
+    let sleeping = world.running(&ticket, "SELECT pg_sleep(14)");
+    world.await_back_ends("query = 'SELECT pg_sleep(14)' AND state = 'active'", 1, Duration::from_secs(10));
+    world.belay.run("alice", &["grants", "extend", &ticket.grant, "--by", "12s"]).ok();
+    let output = sleeping.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn an_unknown_user_a_wrong_token_and_another_target_all_look_the_same() {
     let world = World::shared();
     let ticket = world.belay.grant(&["public.*"], "30m");

@@ -115,6 +115,22 @@ fn belay_psql_shows_target_mode_and_time_left_in_its_prompt_and_passes_the_exit_
     assert!(failed.err.contains("[BLY-1001]"), "{}", failed.err);
 }
 
+#[test]
+fn belay_psql_warns_in_the_terminal_before_the_end_though_psql_is_idle() {
+    let world = World::shared();
+    let path = format!("{}:{}", world.postgres.bin().display(), std::env::var("PATH").unwrap());
+    // Nothing longer may be live for this table and person, or that is taken.
+    world.belay.add_person("wendy", &["--role", "requester"]);
+    let request = world.belay.json("wendy", &["request", "orders", "public.customers", "--for", "66s", "-m", "a test"]);
+    world.belay.run("bob", &["approve", request["id"].as_str().unwrap()]).ok();
+    let mut psql = world.belay.command("wendy");
+    psql.env("PATH", &path).args(["psql", "orders", "--resource", "public.customers", "--", "-X"]);
+    let mut terminal = Terminal::start(&psql);
+    terminal.expect("=> ");
+    terminal.expect("ends in 1m; running statements are cancelled then");
+    terminal.line("\\q");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_carry_a_standard_sqlstate_and_the_code_at_the_end_of_one_short_line() {
     let world = World::shared();

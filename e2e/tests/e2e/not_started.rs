@@ -39,28 +39,43 @@ fn a_second_server_on_the_same_data_is_refused_and_the_first_goes_on() {
 
 #[test]
 fn a_damaged_store_is_refused_and_left_as_it_is() {
+    with_store(&[b'x'; 40_960], |belay, before| {
+        let refused = serve(&belay.config_file());
+        assert_eq!(refused.code, 1, "{}", refused.err);
+        assert!(refused.err.contains("not started: "), "{}", refused.err);
+        let changed: Vec<_> = content(&belay.data_dir()).into_iter().filter(|file| !before.contains(file)).collect();
+        // Whoever looks at the lock last leaves their number in it.
+        assert!(changed.iter().all(|(path, _)| path.ends_with("belay.lock")), "{changed:?}");
+    });
+}
+
+#[test]
+#[ignore = "an empty store beside a ledger with records is taken for a first start"]
+fn an_emptied_store_is_not_taken_for_a_new_one() {
+    with_store(b"", |belay, _| {
+        let refused = serve(&belay.config_file());
+        assert_eq!(refused.code, 1, "{}", refused.err);
+        assert!(!refused.err.contains("first start"), "{}", refused.err);
+    });
+}
+
+/// A stopped server whose store holds these bytes; afterwards the right ones work again.
+fn with_store(bytes: &[u8], act: impl FnOnce(&Belay, &[(PathBuf, Vec<u8>)])) {
     let belay = Belay::start_empty("");
     assert_eq!(belay.stop(), 0);
     let store = belay.data_dir().join("belay.db");
     let [log, index] = ["-wal", "-shm"].map(|end| belay.data_dir().join(format!("belay.db{end}")));
     let kept: Vec<_> = [&store, &log].into_iter().map(|path| (path, fs::read(path).unwrap_or_default())).collect();
-    for (what, damaged) in [("overwritten", vec![b'x'; 40_960]), ("cut", kept[0].1[..2048].to_vec())] {
-        fs::write(&store, &damaged).unwrap();
-        // The write-ahead log would put it right.
-        for path in [&log, &index] {
-            let _ = fs::remove_file(path);
-        }
-        let before = content(&belay.data_dir());
-        let refused = serve(&belay.config_file());
-        assert_eq!(refused.code, 1, "{what}: {}", refused.err);
-        assert!(refused.err.contains("not started: "), "{what}: {}", refused.err);
-        let changed: Vec<_> = content(&belay.data_dir()).into_iter().filter(|file| !before.contains(file)).collect();
-        // Whoever looks at the lock last leaves their number in it, and the ledger is not touched.
-        assert!(changed.iter().all(|(path, _)| path.ends_with("belay.lock")), "{what}: {changed:?}");
+    fs::write(&store, bytes).unwrap();
+    // The write-ahead log would put it right.
+    for path in [&log, &index] {
+        let _ = fs::remove_file(path);
     }
+    act(&belay, &content(&belay.data_dir()));
     for (path, bytes) in kept {
         fs::write(path, bytes).unwrap();
     }
+    let _ = fs::remove_file(&index);
     belay.restart();
     assert_eq!(belay.run("admin", &["target", "ls"]).code, 0);
 }

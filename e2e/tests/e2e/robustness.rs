@@ -193,6 +193,22 @@ fn messages_out_of_order_get_the_protocols_own_errors() {
 }
 
 #[test]
+fn statements_too_long_or_too_deep_are_refused_and_the_session_goes_on() {
+    beside_a_bystander(|world| {
+        let mut raw = Raw::log_in(&world.belay, ticket(), SAMPLE_DATABASE);
+        let long = format!("SELECT '{}'", "x".repeat(2 << 20));
+        let deep = format!("SELECT {}1{}", "(".repeat(100_000), ")".repeat(100_000));
+        let nots = format!("SELECT {} true", "NOT ".repeat(200_000));
+        let joined = format!("SELECT 1 {}", "UNION SELECT 1 ".repeat(60_000));
+        for sql in [long, deep, nots, joined] {
+            let answer = raw.query(&sql);
+            assert_eq!(answer[0].verdict(), "ERROR 54001 BLY-1008", "{}", &sql[..20]);
+            assert_eq!(raw.tags("SELECT 1"), "TDCZ");
+        }
+    });
+}
+
+#[test]
 fn unfinished_messages_of_many_clients_cost_little_memory() {
     beside_a_bystander(|world| {
         let before = world.belay.resident_kib();
