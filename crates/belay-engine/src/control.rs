@@ -81,9 +81,32 @@ pub struct Layer {
     /// What it is.
     pub name: String,
     /// Whether it is active.
-    pub active: bool,
+    pub state: LayerState,
     /// What was seen, or what is missing.
     pub detail: String,
     /// SQL that would make it active, to be run by the target's owner.
     pub sql: Vec<String>,
+}
+
+/// Whether a protection layer is active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerState {
+    /// Active.
+    Ok,
+    /// Not active, and it should be.
+    Missing,
+    /// Not active, and this target can do without: it cannot have it, or nothing would be gained.
+    Optional,
+}
+
+impl LayerState {
+    /// The word for this state.
+    pub fn word(self) -> &'static str {
+        match self {
+            LayerState::Ok => "ok",
+            LayerState::Missing => "missing",
+            LayerState::Optional => "optional",
+        }
+    }
 }

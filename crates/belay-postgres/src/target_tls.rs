@@ -50,6 +50,11 @@ impl TargetTls {
         target.host.starts_with('/')
     }
 
+    /// Whether what is sent to this target stays on this machine's loopback.
+    pub(crate) fn is_loopback(target: &Target) -> bool {
+        target.host == "localhost" || target.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
     /// What the target's settings ask for.
     pub(crate) fn of(target: &Target) -> Result<TargetTls, TargetTlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());

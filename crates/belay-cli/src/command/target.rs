@@ -125,7 +125,7 @@ async fn check(client: &Client, target: &str, out: &Out) -> Result<(), Failure> 
     } else {
         out.one(&report);
     }
-    match report.layers.iter().filter(|layer| !layer.active).count() {
+    match report.layers.iter().filter(|layer| layer.state == "missing").count() {
         0 => {
             out.next(&format!("belay request {target} --for 1h -m REASON"));
             Ok(())
@@ -145,21 +145,20 @@ fn show_on_stderr(report: &TargetReport, out: &Out) {
 fn written(report: &TargetReport) -> String {
     let mut lines = vec![format!("{}: {}", report.target, report.server)];
     for layer in &report.layers {
-        let verdict = if layer.active { "ok     " } else { "missing" };
-        lines.push(format!("  {verdict}  {}: {}", layer.name, layer.detail));
-        lines.extend(layer.sql.iter().map(|sql| format!("           {sql}")));
+        lines.push(format!("  {:<8}  {}: {}", layer.state, layer.name, layer.detail));
+        lines.extend(layer.sql.iter().map(|sql| format!("            {sql}")));
     }
     lines.join("\n")
 }
 
 impl Row for TargetReport {
-    const COLUMNS: &'static [&'static str] = &["target", "server", "active", "missing"];
+    const COLUMNS: &'static [&'static str] = &["target", "server", "ok", "missing", "optional"];
     fn cells(&self) -> Vec<String> {
-        let names = |active: bool| {
-            let layers = self.layers.iter().filter(|layer| layer.active == active);
+        let names = |state: &str| {
+            let layers = self.layers.iter().filter(|layer| layer.state == state);
             layers.map(|layer| layer.name.clone()).collect::<Vec<_>>().join("; ")
         };
-        vec![self.target.clone(), self.server.clone(), names(true), names(false)]
+        vec![self.target.clone(), self.server.clone(), names("ok"), names("missing"), names("optional")]
     }
 }
 
@@ -266,19 +265,21 @@ mod tests {
     }
 
     #[test]
-    fn a_report_says_what_is_missing_and_the_sql_for_it() {
+    fn a_report_says_what_is_missing_with_its_sql_and_what_is_optional() {
         let report: TargetReport = serde_json::from_value(serde_json::json!({
             "kind": "target_report", "api_version": "v1", "target": "orders", "server": "PostgreSQL 15.18",
             "layers": [
-                {"name": "grammar", "active": true, "detail": "statements are read with PostgreSQL's own", "sql": []},
-                {"name": "role per grant", "active": false, "detail": "adm may not create roles", "sql": ["ALTER ROLE adm CREATEROLE;"]},
+                {"name": "grammar", "state": "ok", "detail": "statements are read with PostgreSQL's own", "sql": []},
+                {"name": "role per grant", "state": "missing", "detail": "adm may not create roles", "sql": ["ALTER ROLE adm CREATEROLE;"]},
+                {"name": "hot standby", "state": "optional", "detail": "this server is a primary", "sql": []},
             ],
         }))
         .unwrap();
         assert_eq!(
             written(&report),
-            "orders: PostgreSQL 15.18\n  ok       grammar: statements are read with PostgreSQL's own\n  \
-             missing  role per grant: adm may not create roles\n           ALTER ROLE adm CREATEROLE;"
+            "orders: PostgreSQL 15.18\n  ok        grammar: statements are read with PostgreSQL's own\n  \
+             missing   role per grant: adm may not create roles\n            ALTER ROLE adm CREATEROLE;\n  \
+             optional  hot standby: this server is a primary"
         );
     }
 }

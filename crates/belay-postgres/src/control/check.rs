@@ -7,7 +7,7 @@ pub(super) use facts::Facts;
 pub(super) use trial::LoginTrial;
 
 use crate::target_tls::TargetTls;
-use belay_engine::{Layer, Report};
+use belay_engine::{Layer, LayerState, Report};
 use belay_model::Target;
 use facts::{Found, Hole};
 use postgres_protocol::escape::escape_identifier;
@@ -87,7 +87,13 @@ const HOLES: [PublicHole; 7] = [
 ];
 
 fn layer(name: &str, active: bool, detail: impl Into<String>) -> Layer {
-    Layer { name: name.to_owned(), active, detail: detail.into(), sql: Vec::new() }
+    let state = if active { LayerState::Ok } else { LayerState::Missing };
+    Layer { name: name.to_owned(), state, detail: detail.into(), sql: Vec::new() }
+}
+
+/// A layer that is not active and need not be.
+fn optional(name: &str, detail: impl Into<String>) -> Layer {
+    Layer { state: LayerState::Optional, ..layer(name, false, detail) }
 }
 
 fn version(facts: &Found) -> Layer {
@@ -102,6 +108,9 @@ fn encryption(target: &Target, facts: &Found) -> Layer {
     }
     match &facts.tls_version {
         Some(version) => layer("encryption to the target", true, version.clone()),
+        None if TargetTls::is_loopback(target) => {
+            optional("encryption to the target", "loopback: nothing leaves the machine")
+        }
         None => layer(
             "encryption to the target",
             false,
@@ -118,6 +127,7 @@ fn identity(target: &Target) -> Layer {
     match target.tls.as_str() {
         "verify-full" => layer(name, true, "certificate and host name are verified"),
         "verify-ca" => layer(name, true, "certificate is verified, host name is not"),
+        _ if TargetTls::is_loopback(target) => optional(name, "loopback: nobody is on the way"),
         other => layer(
             name,
             false,
@@ -143,7 +153,7 @@ fn standby(facts: &Found) -> Layer {
     if facts.in_recovery {
         return layer("hot standby", true, "this server cannot write at all; roles are made at its primary");
     }
-    layer("hot standby", false, "this server is a primary; reads could go to a standby, which cannot write at all")
+    optional("hot standby", "this server is a primary; reads could go to a standby, which cannot write at all")
 }
 
 fn grantable(facts: &Found) -> Layer {
@@ -170,7 +180,7 @@ fn activity(facts: &Found) -> Layer {
         facts.track_activities && facts.track_counts,
         "track_activities and track_counts are on",
     );
-    if !layer.active {
+    if layer.state == LayerState::Missing {
         "track_activities or track_counts is off: what sessions do cannot be watched".clone_into(&mut layer.detail);
         layer.sql = vec![
             "ALTER SYSTEM SET track_activities = on;".to_owned(),

@@ -92,8 +92,8 @@ pub struct TargetReport {
 pub struct Layer {
     /// What it is.
     pub name: String,
-    /// Whether it is active.
-    pub active: bool,
+    /// `ok`; `missing` where it is not active and should be; `optional` where it is not active and need not be.
+    pub state: String,
     /// What was seen, or what is missing.
     pub detail: String,
     /// SQL that would make it active, to be run by the target's owner.
@@ -104,7 +104,7 @@ impl TargetReport {
     pub(crate) fn new(target: &str, report: belay_engine::Report) -> TargetReport {
         let layer = |layer: belay_engine::Layer| Layer {
             name: layer.name,
-            active: layer.active,
+            state: layer.state.word().to_owned(),
             detail: layer.detail,
             sql: layer.sql,
         };

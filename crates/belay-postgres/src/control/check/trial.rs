@@ -4,7 +4,7 @@ use super::layer;
 use crate::control::PgControl;
 use crate::control::fault::{Fault, other};
 use crate::control::pool::{Act, Lane};
-use belay_engine::{ControlError, Layer, RoleSpec};
+use belay_engine::{ControlError, Layer, LayerState, RoleSpec};
 use belay_model::{Effects, Timestamp};
 use postgres_protocol::escape::escape_identifier;
 use std::fmt::Write as _;
@@ -84,7 +84,7 @@ impl LoginTrial {
             return layer(name, false, "not tried: no role could log in");
         }
         let mut layer = layer(name, encryption == "scram-sha-256", "SCRAM-SHA-256; a wrong password was refused");
-        if !layer.active {
+        if layer.state == LayerState::Missing {
             layer.detail = format!("the roles of grants use SCRAM-SHA-256, but password_encryption is `{encryption}`");
             layer.sql = vec![
                 "ALTER SYSTEM SET password_encryption = 'scram-sha-256';".to_owned(),
