@@ -15,6 +15,7 @@ impl Desk {
         let (mut act, requester) = self.act(who).await?;
         may(&requester, Action::Request, &requester.name)?;
         check_target(&mut act, &wish.target).await?;
+        check_effects(&wish)?;
         if act.writing.look().pending_count(&requester.name).await? >= PENDING_MOST {
             return Err(DeskError::Conflict {
                 message: format!("{PENDING_MOST} of your requests wait already"),
@@ -32,6 +33,7 @@ impl Desk {
         let (mut act, requester) = self.act(who).await?;
         may(&requester, Action::BreakGlass, &requester.name)?;
         check_target(&mut act, &wish.target).await?;
+        check_effects(&wish)?;
         let Approved { request, grant } = break_glass(&requester, filled(wish), act.now)?;
         self.take(act, request, Some(grant)).await
     }
@@ -115,6 +117,17 @@ async fn check_target(act: &mut Act, target: &Name) -> Result<(), DeskError> {
         Some(_) => Ok(()),
         None => Err(DeskError::NotFound { kind: "target", name: target.to_string() }),
     }
+}
+
+/// A grant to write would be a promise that no engine keeps yet.
+fn check_effects(wish: &Wish) -> Result<(), DeskError> {
+    if !wish.effects.write {
+        return Ok(());
+    }
+    Err(DeskError::Denied {
+        message: "this version carries reads only: a write cannot be previewed and reversed yet".to_owned(),
+        hint: format!("ask for reads: belay request {} --for 1h -m REASON", wish.target),
+    })
 }
 
 fn filled(wish: Wish) -> Ask {
