@@ -46,6 +46,12 @@ impl Home {
         })
     }
 
+    /// The home in `dir`.
+    #[cfg(test)]
+    pub(crate) fn at(dir: &Path) -> Home {
+        Home { dir: dir.to_owned() }
+    }
+
     /// The directory.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
@@ -83,8 +89,9 @@ impl Home {
         self.write(LOGIN_FILE, text.as_bytes()).map(|_| ())
     }
 
-    /// Forgets the login.
+    /// Forgets the login, and the tokens of its grants.
     pub(crate) fn forget(&self) -> Result<(), Failure> {
+        crate::kept::forget_others(self, &[]);
         for path in [self.login_file(), self.ca()] {
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(unusable(&path, &error)),
@@ -99,10 +106,7 @@ impl Home {
         let path = self.dir.join(name);
         let parent = path.parent().unwrap_or(&self.dir);
         let fresh = path.with_extension(format!("new{}", std::process::id()));
-        let written = DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)
+        let written = make_private(parent)
             .and_then(|()| match std::fs::remove_file(&fresh) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
@@ -112,6 +116,12 @@ impl Home {
             .and_then(|()| std::fs::rename(&fresh, &path));
         written.map_err(|error| unusable(&path, &error))?;
         Ok(path)
+    }
+
+    /// Makes a private directory in this one.
+    pub(crate) fn make_dir(&self, name: &str) -> Result<(), Failure> {
+        let path = self.dir.join(name);
+        make_private(&path).map_err(|error| unusable(&path, &error))
     }
 
     /// Whether others can read the login.
@@ -124,6 +134,10 @@ impl Home {
 /// The failure of every command that needs a login and has none.
 pub(crate) fn not_logged_in() -> Failure {
     Failure::new(Exit::NotLoggedIn, "not logged in").hint("belay login https://HOST:7443 --ca ca.pem --user NAME")
+}
+
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 fn unusable(path: &Path, error: &std::io::Error) -> Failure {

@@ -8,6 +8,7 @@ mod command;
 mod failure;
 mod grammar;
 mod home;
+mod kept;
 mod native;
 mod output;
 mod prompt;

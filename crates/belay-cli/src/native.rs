@@ -3,6 +3,7 @@
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
+use crate::kept::{self, Kept, Turn};
 use belay_model::{Name, Resource, Span};
 use belay_web::shape::{Gateway, Grant, GrantToken, List, NewRequest, Request, Target, Time};
 use std::path::PathBuf;
@@ -29,12 +30,15 @@ pub(crate) struct Access {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) ca: Option<PathBuf>,
-    pub(crate) token: GrantToken,
+    pub(crate) grant: Grant,
+    /// The grant's token.
+    pub(crate) secret: String,
 }
 
 /// The caller's live grant that covers what is wanted and lasts longest.
-pub(crate) async fn live_grant(client: &Client, wanted: &Wanted) -> Result<Option<Grant>, Failure> {
+pub(crate) async fn live_grant(client: &Client, home: &Home, wanted: &Wanted) -> Result<Option<Grant>, Failure> {
     let list: List<Grant> = client.get(&["grants"], &[("mine", "true")]).await?;
+    kept::forget_others(home, &list.items);
     let now = now();
     let fits = |grant: &Grant| {
         grant.target == wanted.target.as_str()
@@ -103,33 +107,56 @@ pub(crate) fn decided_against(request: &Request) -> Failure {
     }
 }
 
-/// Makes the grant's token and collects what a client needs beside it.
+/// Collects what a client needs: the grant's token, the kept one while it is the current one, and the gateway.
 pub(crate) async fn access(client: &Client, home: &Home, grant: &str) -> Result<Access, Failure> {
     let gateway: Gateway = client.get(&["gateway"], &[]).await?;
-    let token: GrantToken = client.post(&["grants", grant, "token"], &()).await?;
+    let turn = Turn::take(home).await?;
+    let grant: Grant = client.get(&["grants", grant], &[]).await?;
+    let kept = match turn.current(&grant) {
+        Some(kept) => kept,
+        None => Kept::from(&claim(client, &turn, &grant.id).await?),
+    };
     let ca = home.login()?.own_ca.then(|| home.ca());
-    Ok(Access { host: client.host(), port: gateway.postgres_port, ca, token })
+    Ok(Access { host: client.host(), port: gateway.postgres_port, ca, grant, secret: kept.secret })
+}
+
+/// Makes the grant's token anew and keeps it.
+pub(crate) async fn claim(client: &Client, turn: &Turn<'_>, grant: &str) -> Result<GrantToken, Failure> {
+    let token: GrantToken = client.post(&["grants", grant, "token"], &()).await?;
+    turn.keep(&token.grant, &Kept::from(&token))?;
+    Ok(token)
 }
 
 impl Access {
+    /// Who to log in as. Names the grant even while it is the only one: a client that reconnects must not meet
+    /// another grant that was made since.
+    pub(crate) fn login(&self) -> String {
+        format!("{}+{}", self.grant.principal, self.grant.id)
+    }
+
     /// A service file of libpq and pgjdbc, with only the keys that both know.
     pub(crate) fn service(&self) -> String {
         // Without an authority of its own the certificate is checked against the system's (libpq 16 and later).
         let root = self.ca.as_ref().map_or_else(|| "system".to_owned(), |path| path.display().to_string());
         format!(
             "[{}]\nhost={}\nport={}\nuser={}\ndbname={}\npassword={}\nsslmode=verify-full\nsslrootcert={root}\n",
-            self.token.target, self.host, self.port, self.token.login, self.token.target, self.token.secret,
+            self.grant.target,
+            self.host,
+            self.port,
+            self.login(),
+            self.grant.target,
+            self.secret,
         )
     }
 
     /// `RO`, or `RW` where the grant may write.
     pub(crate) fn mode(&self) -> &'static str {
-        if self.token.effects.iter().any(|effect| effect == "write") { "RW" } else { "RO" }
+        if self.grant.effects.iter().any(|effect| effect == "write") { "RW" } else { "RO" }
     }
 
     /// When the grant ends, in seconds since 1970.
     pub(crate) fn ends_at_seconds(&self) -> i64 {
-        self.token.ends_at.timestamp().0.div_euclid(1_000_000)
+        self.grant.ends_at.timestamp().0.div_euclid(1_000_000)
     }
 }
 
@@ -148,17 +175,16 @@ mod tests {
     use super::*;
 
     fn access() -> Access {
-        let token = serde_json::json!({"kind": "grant_token", "api_version": "v1", "grant": "g_1", "target": "orders",
-            "login": "ann", "effects": ["read"], "ends_at": "2026-11-30T00:00:00Z", "secret": "bly_x"});
-        let token = serde_json::from_value(token).unwrap();
-        Access { host: "localhost".to_owned(), port: 6432, ca: Some("/home/ann/ca.pem".into()), token }
+        let ca = Some("/home/ann/ca.pem".into());
+        let grant = kept::tests::grant("g_1", "ready", "0a");
+        Access { host: "localhost".to_owned(), port: 6432, ca, grant, secret: "bly_x".to_owned() }
     }
 
     #[test]
     fn a_service_file_holds_only_what_every_client_takes() {
         assert_eq!(
             access().service(),
-            "[orders]\nhost=localhost\nport=6432\nuser=ann\ndbname=orders\npassword=bly_x\n\
+            "[orders]\nhost=localhost\nport=6432\nuser=ann+g_1\ndbname=orders\npassword=bly_x\n\
              sslmode=verify-full\nsslrootcert=/home/ann/ca.pem\n"
         );
         assert_eq!(access().mode(), "RO");

@@ -146,12 +146,47 @@ fn a_person_asks_another_approves_and_each_step_says_what_comes_next() {
     let service = std::fs::read_to_string(&file).unwrap();
     let keys: Vec<&str> = service.lines().filter_map(|line| line.split_once('=').map(|pair| pair.0)).collect();
     assert_eq!(keys, ["host", "port", "user", "dbname", "password", "sslmode", "sslrootcert"]);
+    assert!(service.contains("\nuser=ann+g_1\n"), "a reconnect must not meet another grant: {service}");
+
+    assert_eq!(run(&ann, &["connect", "orders"]).0, 0);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), service, "a second client shares the first one's token");
+    let kept = ann.join("grants/g_1");
+    assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+    let (code, token, stderr) = run(&ann, &["grants", "token", "g_1"]);
+    assert!(code == 0 && !service.contains(token.trim()), "{stderr}");
+    assert_eq!(run(&ann, &["connect", "orders"]).0, 0);
+    assert!(std::fs::read_to_string(&file).unwrap().contains(token.trim()), "the one that was claimed last is used");
+    std::fs::remove_file(&kept).unwrap();
+    assert_eq!(run(&ann, &["connect", "orders"]).0, 0);
+    let (_, claims, _) = run(&admin, &["audit", "search", "kind:token_claimed", "-o", "jsonl"]);
+    assert_eq!(claims.lines().count(), 3, "{claims}");
 
     assert_eq!(run(&bob, &["revoke", "g_1"]).0, 0);
+    assert_eq!(run(&ann, &["grants", "--all"]).0, 0);
+    assert!(!kept.exists(), "the token of an ended grant is forgotten");
     let (code, stdout, stderr) = run(&admin, &["audit", "verify"]);
     assert!(code == 0 && stdout.starts_with("intact    yes"), "{stdout}{stderr}");
     let (_, stdout, _) = run(&admin, &["audit", "search", "who:bob", "-o", "jsonl"]);
     assert!(stdout.contains("\"event\":\"request_denied\""), "{stdout}");
+}
+
+#[test]
+fn a_request_to_write_is_denied_with_exit_3() {
+    let server = Server::start();
+    let admin = server.admin();
+    let url = "postgres://adm@127.0.0.1:1/orders";
+    assert_eq!(run(&admin, &["target", "add", "orders", url, "--no-check"]).0, 0);
+    for args in [
+        ["request", "orders", "--effect", "write", "-m", "x"],
+        ["psql", "orders", "--effect", "write", "-m", "x"],
+        ["connect", "orders", "--effect", "write", "-m", "x"],
+    ] {
+        let (code, _, stderr) = run(&admin, &args);
+        assert_eq!(code, 3, "{stderr}");
+        let text = "error: this version carries reads only: a write cannot be previewed and reversed yet\n\
+                    hint: ask for reads: belay request orders --for 1h -m REASON\n";
+        assert_eq!(stderr, text);
+    }
 }
 
 #[test]

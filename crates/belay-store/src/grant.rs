@@ -11,8 +11,8 @@ pub struct GrantRecord {
     pub grant: Grant,
     /// Why it was asked for.
     pub reason: String,
-    /// Whether a token was claimed.
-    pub has_token: bool,
+    /// The SHA-256 of the token, once one was claimed.
+    pub token_hash: Option<[u8; 32]>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// Who ended it, if a person did.
@@ -250,7 +250,7 @@ fn record(row: &SqliteRow) -> Result<GrantRecord, StoreError> {
     Ok(GrantRecord {
         grant: grant(row)?,
         reason: columns.text("reason")?,
-        has_token: columns.integer_or_null("scram_iterations")?.is_some(),
+        token_hash: columns.fixed_or_null("token_hash")?,
         ended_at: columns.time_or_null("ended_at")?,
         ended_by: columns.parsed_or_null("ended_by")?,
     })

@@ -60,6 +60,13 @@ impl Columns<'_> {
         self.bytes(column)?.try_into().map_err(|_| self.wrong(format!("`{column}` has the wrong length")))
     }
 
+    pub(crate) fn fixed_or_null<const N: usize>(&self, column: &str) -> Result<Option<[u8; N]>, StoreError> {
+        let bytes: Option<Vec<u8>> = self.row.try_get(column).map_err(|error| self.wrong(error))?;
+        let fixed =
+            |bytes: Vec<u8>| bytes.try_into().map_err(|_| self.wrong(format!("`{column}` has the wrong length")));
+        bytes.map(fixed).transpose()
+    }
+
     pub(crate) fn parsed<T: FromStr<Err: Display>>(&self, column: &str) -> Result<T, StoreError> {
         self.text(column)?.parse().map_err(|error| self.wrong(error))
     }

@@ -67,9 +67,9 @@ impl Row for Settings {
 pub(crate) async fn run(args: &Args, out: &Out) -> Result<(), Failure> {
     let home = Home::find()?;
     let client = Client::of(&home)?;
-    let grant = grant(&client, &args.target, &args.need, out).await?;
+    let grant = grant(&client, &home, &args.target, &args.need, out).await?;
     let access = native::access(&client, &home, &grant).await?;
-    let path = home.write(&format!("services/{}.conf", access.token.target), access.service().as_bytes())?;
+    let path = home.write(&format!("services/{}.conf", access.grant.target), access.service().as_bytes())?;
     let settings = settings(&access, &path.display().to_string(), args.show_token);
     if !out.is_for_people() {
         out.one(&settings);
@@ -87,7 +87,7 @@ pub(crate) async fn run(args: &Args, out: &Out) -> Result<(), Failure> {
         "host={} port={} user={} dbname={} sslmode=verify-full sslrootcert={}; until {}",
         settings.host, settings.port, settings.user, settings.dbname, settings.sslrootcert, settings.ends_at
     ));
-    out.next("eval \"$(belay connect ...)\" in your shell, or point your client at the service file; the token of an earlier `connect` has stopped working");
+    out.next("eval \"$(belay connect ...)\" in your shell, or point your client at the service file");
     Ok(())
 }
 
@@ -98,23 +98,23 @@ fn settings(access: &Access, service_file: &str, show: bool) -> Settings {
         api_version: belay_web::shape::API_VERSION,
         host: access.host.clone(),
         port: access.port,
-        user: access.token.login.clone(),
-        dbname: access.token.target.clone(),
+        user: access.login(),
+        dbname: access.grant.target.clone(),
         sslmode: "verify-full",
         sslrootcert: root.clone(),
-        service: access.token.target.clone(),
+        service: access.grant.target.clone(),
         service_file: service_file.to_owned(),
-        ends_at: access.token.ends_at.to_string(),
-        password: show.then(|| access.token.secret.clone()),
+        ends_at: access.grant.ends_at.to_string(),
+        password: show.then(|| access.secret.clone()),
         url: if show { url(access, &root) } else { None },
     }
 }
 
 fn url(access: &Access, root: &str) -> Option<String> {
     let host = if access.host.contains(':') { format!("[{}]", access.host) } else { access.host.clone() };
-    let mut url = Url::parse(&format!("postgresql://{host}:{}/{}", access.port, access.token.target)).ok()?;
-    url.set_username(&access.token.login).ok()?;
-    url.set_password(Some(&access.token.secret)).ok()?;
+    let mut url = Url::parse(&format!("postgresql://{host}:{}/{}", access.port, access.grant.target)).ok()?;
+    url.set_username(&access.login()).ok()?;
+    url.set_password(Some(&access.secret)).ok()?;
     url.query_pairs_mut().append_pair("sslmode", "verify-full").append_pair("sslrootcert", root);
     Some(url.into())
 }

@@ -2,9 +2,12 @@
 
 use crate::client::Client;
 use crate::failure::Failure;
+use crate::home::Home;
+use crate::kept::{self, Turn};
+use crate::native;
 use crate::output::Out;
 use belay_model::{Resource, Span};
-use belay_web::shape::{Extend, Grant, GrantToken, List, Narrow};
+use belay_web::shape::{Extend, Grant, List, Narrow};
 
 #[derive(clap::Args)]
 #[command(
@@ -68,9 +71,10 @@ enum Act {
 }
 
 pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
-    let client = Client::open()?;
+    let home = Home::find()?;
+    let client = Client::of(&home)?;
     match args.act.unwrap_or(Act::Ls(args.shown)) {
-        Act::Ls(shown) => ls(&client, &shown, out).await,
+        Act::Ls(shown) => ls(&client, &home, &shown, out).await,
         Act::Show { grant } => {
             out.one(&client.get::<Grant>(&["grants", &grant], &[]).await?);
             Ok(())
@@ -89,14 +93,15 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
             out.next(&format!("belay grants show {}", grant.id));
             Ok(())
         }
-        Act::Token { grant } => token(&client, &grant, out).await,
+        Act::Token { grant } => token(&client, &home, &grant, out).await,
     }
 }
 
-async fn ls(client: &Client, shown: &Shown, out: &Out) -> Result<(), Failure> {
+async fn ls(client: &Client, home: &Home, shown: &Shown, out: &Out) -> Result<(), Failure> {
     let query = [("all", shown.all.to_string()), ("mine", shown.mine.to_string())];
     let list: List<Grant> =
         client.get(&["grants"], &query.each_ref().map(|(key, value)| (*key, value.as_str()))).await?;
+    list.items.iter().for_each(|grant| kept::forget_if_over(home, grant));
     out.list(&list);
     if list.items.is_empty() {
         out.say("no grants");
@@ -105,8 +110,9 @@ async fn ls(client: &Client, shown: &Shown, out: &Out) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn token(client: &Client, grant: &str, out: &Out) -> Result<(), Failure> {
-    let token: GrantToken = client.post(&["grants", grant, "token"], &()).await?;
+async fn token(client: &Client, home: &Home, grant: &str, out: &Out) -> Result<(), Failure> {
+    let turn = Turn::take(home).await?;
+    let token = native::claim(client, &turn, grant).await?;
     if out.is_for_people() {
         out.say(&format!(
             "user {}, database {}, until {}; the token is the password:",

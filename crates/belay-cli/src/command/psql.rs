@@ -62,9 +62,9 @@ pub(crate) struct Need {
 pub(crate) async fn run(args: &Args, out: &Out) -> Result<ExitCode, Failure> {
     let home = Home::find()?;
     let client = Client::of(&home)?;
-    let grant = grant(&client, &args.target, &args.need, out).await?;
+    let grant = grant(&client, &home, &args.target, &args.need, out).await?;
     let access = native::access(&client, &home, &grant).await?;
-    let name = format!("run/{}-{}.conf", access.token.grant, std::process::id());
+    let name = format!("run/{}-{}.conf", access.grant.id, std::process::id());
     let file = Kept(home.write(&name, access.service().as_bytes())?);
     let mut child = start(&access, &file.0, &args.psql)?;
     let status = attend(&mut child, &access, out).await?;
@@ -73,7 +73,13 @@ pub(crate) async fn run(args: &Args, out: &Out) -> Result<ExitCode, Failure> {
 }
 
 /// The live grant, or one that is asked and waited for.
-pub(crate) async fn grant(client: &Client, target: &Name, need: &Need, out: &Out) -> Result<String, Failure> {
+pub(crate) async fn grant(
+    client: &Client,
+    home: &Home,
+    target: &Name,
+    need: &Need,
+    out: &Out,
+) -> Result<String, Failure> {
     let wanted = Wanted {
         target: target.clone(),
         resources: need.resources.clone(),
@@ -81,7 +87,7 @@ pub(crate) async fn grant(client: &Client, target: &Name, need: &Need, out: &Out
         span: need.span,
         break_glass: false,
     };
-    if let Some(grant) = native::live_grant(client, &wanted).await? {
+    if let Some(grant) = native::live_grant(client, home, &wanted).await? {
         return Ok(grant.id);
     }
     let reason = match &need.reason {
@@ -113,13 +119,13 @@ fn start(access: &Access, service_file: &Path, args: &[String]) -> Result<Child,
             command.env_remove(&name);
         }
     }
-    command.env("PGSERVICEFILE", service_file).env("PGSERVICE", &access.token.target);
+    command.env("PGSERVICEFILE", service_file).env("PGSERVICE", &access.grant.target);
     command.arg("-v").arg(format!("PROMPT1={}", prompt_of(access)));
     command.args(args).kill_on_drop(true);
     command.spawn().map_err(|error| match error.kind() {
         ErrorKind::NotFound => Failure::new(Exit::Failure, "psql is not installed").hint(format!(
             "apt-get install postgresql-client; or any other client: belay connect {}",
-            access.token.target
+            access.grant.target
         )),
         _ => Failure::new(Exit::Failure, format!("psql cannot be started: {error}")),
     })
@@ -128,7 +134,7 @@ fn start(access: &Access, service_file: &Path, args: &[String]) -> Result<Child,
 /// `orders RO 59m=> `, with the minutes counted anew at each prompt. A prompt in the user's own psqlrc wins.
 fn prompt_of(access: &Access) -> String {
     let left = format!("echo $(( ({} - $(date +%s)) / 60 ))", access.ends_at_seconds());
-    format!("{} {} %`{left}`m%R%x%# ", access.token.target, access.mode())
+    format!("{} {} %`{left}`m%R%x%# ", access.grant.target, access.mode())
 }
 
 /// Stays beside psql: passes signals on and warns before the end.
@@ -139,7 +145,7 @@ async fn attend(child: &mut Child, access: &Access, out: &Out) -> Result<ExitSta
     let mut quit = signal(SignalKind::quit()).map_err(failed)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let left = native::left(access.token.ends_at);
+    let left = native::left(access.grant.ends_at);
     let mut warnings = WARNINGS
         .iter()
         .map(|seconds| Duration::from_secs(*seconds))
@@ -167,7 +173,7 @@ async fn attend(child: &mut Child, access: &Access, out: &Out) -> Result<ExitSta
 fn warn(out: &Out, access: &Access, before: Duration) {
     if prompt::is_terminal() {
         let minutes = before.as_secs() / 60;
-        out.say(&format!("\nbelay: {} ends in {minutes}m; running statements are cancelled then", access.token.grant));
+        out.say(&format!("\nbelay: {} ends in {minutes}m; running statements are cancelled then", access.grant.id));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use crate::client::Client;
 use crate::failure::Failure;
+use crate::home::Home;
+use crate::kept;
 use crate::output::Out;
 use belay_web::shape::Grant;
 
@@ -12,8 +14,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, out: &Out) -> Result<(), Failure> {
-    let client = Client::open()?;
+    let home = Home::find()?;
+    let client = Client::of(&home)?;
     let grant: Grant = client.post(&["grants", &args.grant, "revoke"], &()).await?;
+    kept::forget_if_over(&home, &grant);
     out.one(&grant);
     out.say(&format!("{} is revoked; its sessions end now", grant.id));
     out.next(&format!("belay audit search 'grant:{}' shows what was done with it", grant.id));

@@ -112,8 +112,8 @@ pub struct GrantView {
     pub grant: Grant,
     /// Why it was asked for.
     pub reason: String,
-    /// Whether a token was claimed, so that a native client can log in.
-    pub has_token: bool,
+    /// Which token opens it, once one was claimed: changes with each claim, and is no secret.
+    pub token_id: Option<String>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// Who ended it, if a person did.
@@ -127,6 +127,8 @@ pub struct ClaimedToken {
     pub grant: Grant,
     /// What to write as the user: `alice` while that is unambiguous, else `alice+g_31`.
     pub login: String,
+    /// Which token it is, as the grant names it.
+    pub token_id: String,
     /// The secret.
     pub secret: Token,
 }

@@ -31,14 +31,15 @@ impl Desk {
         let grant = pick::grant(&mut act.writing.look(), &owner, grant).await?.grant;
         may(&owner, Action::ClaimToken, &grant.principal)?;
         still_live(&grant, act.now)?;
-        act.writing.save_verifier(grant.id, &token_hash(&secret), &stored(verifier)).await?;
+        let hash = token_hash(&secret);
+        act.writing.save_verifier(grant.id, &hash, &stored(verifier)).await?;
         act.event_under(&grant, EventKind::TokenClaimed);
         // One more than fits the plain name: then every login has to say which grant it means.
         let logins = act.writing.look().logins_of(&owner.name, Timestamp(i64::MAX)).await?;
         let alone = logins.iter().all(|login| login.grant.target != grant.target || login.grant.id == grant.id);
         self.finish(act).await?;
         let login = if alone { owner.name.to_string() } else { format!("{}+{}", owner.name, grant.id) };
-        Ok(ClaimedToken { grant, login, secret })
+        Ok(ClaimedToken { grant, login, token_id: token_id(&hash), secret })
     }
 
     /// Moves the end of one's own grant, once, by at most its own length, where the rule allows it.
@@ -100,10 +101,17 @@ fn view(record: GrantRecord) -> GrantView {
     GrantView {
         grant: record.grant,
         reason: record.reason,
-        has_token: record.has_token,
+        token_id: record.token_hash.as_ref().map(token_id),
         ended_at: record.ended_at,
         ended_by: record.ended_by,
     }
+}
+
+/// Enough of the hash to tell one token of a grant from another; a token has 256 random bits, of which a hash's first
+/// 32 give nothing away that could be used.
+fn token_id(hash: &[u8; 32]) -> String {
+    let [a, b, c, d, ..] = *hash;
+    hex::encode([a, b, c, d])
 }
 
 fn stored(verifier: ScramVerifier) -> StoredVerifier {

@@ -46,8 +46,8 @@ pub struct Grant {
     pub break_glass: bool,
     /// Who reviewed it, once somebody has.
     pub reviewed_by: Option<String>,
-    /// Whether a token was claimed.
-    pub has_token: bool,
+    /// Which token opens it, once one was claimed: changes with each claim, and is no secret.
+    pub token_id: Option<String>,
 }
 
 impl From<GrantView> for Grant {
@@ -72,7 +72,7 @@ impl From<GrantView> for Grant {
             record_values: grant.record_values,
             break_glass: grant.break_glass,
             reviewed_by: grant.reviewed_by.map(String::from),
-            has_token: view.has_token,
+            token_id: view.token_id,
         }
     }
 }
@@ -93,6 +93,8 @@ pub struct GrantToken {
     pub effects: Vec<String>,
     /// When the grant ends.
     pub ends_at: Time,
+    /// Which token it is, as the grant names it; no secret.
+    pub token_id: String,
     /// The password to connect with.
     pub secret: String,
 }
@@ -106,6 +108,7 @@ impl From<ClaimedToken> for GrantToken {
             login: claimed.login,
             effects: words(claimed.grant.effects),
             ends_at: claimed.grant.ends_at.into(),
+            token_id: claimed.token_id,
             secret: claimed.secret.reveal().to_owned(),
         }
     }

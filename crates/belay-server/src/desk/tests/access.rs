@@ -19,7 +19,7 @@ async fn a_request_approved_by_somebody_else_becomes_a_grant_and_is_announced() 
     let words = office.book.words();
     assert_eq!(words[words.len() - 3..], ["request_made", "request_approved", "grant_made"]);
     let seen = office.desk.grants(&alice(), Listing::default()).await.unwrap();
-    assert_eq!((seen.len(), seen[0].reason.as_str(), seen[0].has_token), (1, "INC-1", false));
+    assert_eq!((seen.len(), seen[0].reason.as_str(), seen[0].token_id.as_ref()), (1, "INC-1", None));
 }
 
 #[tokio::test]
@@ -105,8 +105,41 @@ async fn a_rule_without_approvals_grants_reads_at_once_and_never_writes() {
     assert_eq!((grant.state, grant.extendable, grant.record_values), (GrantState::Ready, true, false));
     let too_long = office.desk.request(&alice(), wish("3h")).await.unwrap_err();
     assert_eq!(too_long.to_string(), "`3h` is longer than the 2h allowed here");
-    let write = Wish { effects: Effects { read: true, write: true }, ..wish("1h") };
-    assert_eq!(office.desk.request(&alice(), write).await.unwrap().grant, None);
+}
+
+#[tokio::test]
+async fn a_request_to_write_is_refused_when_it_is_made_in_an_emergency_too() {
+    let office = Office::open().await;
+    let writes = NewRule { effects: Effects { read: true, write: true }, ..rule(1) };
+    office.desk.add_rule(&Office::admin(), writes).await.unwrap();
+    office.add_user(&Office::admin(), "erin", &[Role::BreakGlass]).await;
+    for effects in [Effects { read: true, write: true }, Effects { read: false, write: true }] {
+        let write = Wish { effects, ..wish("1h") };
+        let asked = office.desk.request(&alice(), write.clone()).await.unwrap_err();
+        let taken = office.desk.break_glass(&caller("erin", &[Role::BreakGlass]), write).await.unwrap_err();
+        for refused in [asked, taken] {
+            assert!(matches!(refused, DeskError::Denied { .. }), "{refused}");
+            let text = "this version carries reads only: a write cannot be previewed and reversed yet";
+            assert_eq!(refused.to_string(), text);
+        }
+    }
+    assert_eq!(office.book.count("request_made"), 0);
+}
+
+#[tokio::test]
+async fn the_id_of_a_token_changes_with_each_claim_and_tells_nothing_of_the_secret() {
+    let office = Office::open().await;
+    let grant = office.granted().await.id.to_string();
+    assert_eq!(office.desk.grant_of(&alice(), &grant).await.unwrap().token_id, None);
+    let first = office.desk.claim_token(&alice(), &grant).await.unwrap();
+    let seen = office.desk.grant_of(&alice(), &grant).await.unwrap();
+    assert_eq!(seen.token_id.as_deref(), Some(first.token_id.as_str()));
+    assert_eq!(first.token_id.len(), 8);
+    assert!(!first.secret.reveal().contains(&first.token_id));
+    let second = office.desk.claim_token(&alice(), &grant).await.unwrap();
+    assert_ne!(second.token_id, first.token_id);
+    let listed = office.desk.grants(&alice(), Listing::default()).await.unwrap();
+    assert_eq!(listed[0].token_id, Some(second.token_id));
 }
 
 #[tokio::test]
