@@ -11,6 +11,8 @@ const KEEP_TEXT: usize = 64 << 10;
 const KEEP_VALUE: usize = 256;
 /// How many bind values are kept in a record that would be too long.
 const KEEP_VALUES: usize = 256;
+/// How many relations are kept in a record that would be too long. PostgreSQL's names have at most 63 bytes.
+const KEEP_RELATIONS: usize = 128;
 
 /// What was left out of a record because it would have been too long. The hashes allow a text that turns up
 /// elsewhere to be matched to the record.
@@ -34,7 +36,7 @@ pub struct Cut {
 /// The event in a form that fits, and what it lost.
 pub(crate) fn shorten(event: &Event) -> Result<(Event, Cut), serde_json::Error> {
     let mut short = event.clone();
-    let EventKind::Statement { text, values, because, .. } = &mut short.kind else { return replace(event) };
+    let EventKind::Statement { text, values, because, relations, .. } = &mut short.kind else { return replace(event) };
     let mut cut = Cut {
         bytes: text.len() as u64,
         sha256: sha256(text.as_bytes()),
@@ -43,6 +45,7 @@ pub(crate) fn shorten(event: &Event) -> Result<(Event, Cut), serde_json::Error> 
         kind: None,
     };
     *text = shorten_text(text);
+    *relations = relations.first(KEEP_RELATIONS);
     if let Some(because) = because {
         because.truncate(because.floor_char_boundary(KEEP_TEXT));
     }

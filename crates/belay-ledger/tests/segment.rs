@@ -5,7 +5,7 @@
 use belay_ledger::{
     Damage, DamageKind, Encoder, End, HEADER_LEN, Header, MAX_PAYLOAD, Position, Record, Torn, Verifier, leaf, link,
 };
-use belay_model::{BindValue, Effect, Event, EventKind, GrantId, Timestamp};
+use belay_model::{BindValue, Effect, Event, EventKind, GrantId, Named, Timestamp};
 use proptest::prelude::*;
 use std::ops::Range;
 
@@ -17,6 +17,7 @@ fn statement(text: &str) -> Event {
         effect: Effect::Read,
         denied: None,
         because: None,
+        relations: Named::default(),
     };
     Event::new(Timestamp(5), kind).by("alice").on("orders").under(GrantId(3))
 }
@@ -222,7 +223,8 @@ fn a_statement_that_is_too_long_is_cut_and_the_record_says_what_was_there() {
 #[test]
 fn sixty_five_thousand_values_and_an_unbounded_event_still_fit() {
     let mut event = statement("INSERT");
-    if let EventKind::Statement { values, .. } = &mut event.kind {
+    if let EventKind::Statement { values, relations, .. } = &mut event.kind {
+        *relations = (0..100_000).map(|n| format!("{n:\u{1}>63}.{n:\u{1}>63}")).collect();
         *values = Some(vec![BindValue::Text("\u{1}".repeat(200)); 65_535]);
     }
     let long = Event::new(Timestamp(1), EventKind::Recovered { what: "\u{1}".repeat(MAX_PAYLOAD) }).by("bob");

@@ -1,8 +1,8 @@
 //! What the ledger records: one event per act, complete enough to be read alone.
 
 use crate::{
-    ApiTokenId, Code, ConnectionId, Effect, Effects, EndReason, GrantId, RequestId, Resource, RuleId, SessionId, Span,
-    Timestamp,
+    ApiTokenId, Code, ConnectionId, Effect, Effects, EndReason, GrantId, Named, RequestId, Resource, RuleId, SessionId,
+    Span, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -237,6 +237,9 @@ pub enum EventKind {
         denied: Option<Code>,
         #[serde(skip_serializing_if = "Option::is_none", default)]
         because: Option<String>,
+        /// The tables, views and the like that it names.
+        #[serde(skip_serializing_if = "Named::is_empty", default)]
+        relations: Named,
     },
     /// A permitted statement ended.
     Outcome {

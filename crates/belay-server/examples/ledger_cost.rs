@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a measurement that fails has nothing to report")]
 
 use belay_ledger::{Encoder, Position};
-use belay_model::{Effect, Event, EventKind, GrantId, Timestamp};
+use belay_model::{Effect, Event, EventKind, GrantId, Named, Timestamp};
 use belay_server::ledger::Ledger;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -43,6 +43,7 @@ fn event(number: u32, text: &Arc<str>) -> Event {
         effect: Effect::Read,
         denied: None,
         because: None,
+        relations: Named::default(),
     };
     Event::new(Timestamp(1_790_000_000_000_000), kind).by("alice").on("orders").under(GrantId(31))
 }

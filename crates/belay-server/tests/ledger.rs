@@ -4,7 +4,8 @@
 
 use belay_ledger::Position;
 use belay_model::{
-    Code, ConnectionId, Effect, EndReason, Event, EventKind, GrantId, Outcome, SessionId, Timestamp, TransactionStatus,
+    Code, ConnectionId, Effect, EndReason, Event, EventKind, GrantId, Named, Outcome, SessionId, Timestamp,
+    TransactionStatus,
 };
 use belay_server::ledger::read::{self, Filter};
 use belay_server::ledger::{Ledger, LedgerError, Opened, Settings};
@@ -20,6 +21,7 @@ fn statement(number: u64, text: &str) -> Event {
         effect: Effect::Read,
         denied: None,
         because: None,
+        relations: Named::default(),
     };
     Event::new(Timestamp(i64::try_from(number).unwrap()), kind).by("alice").on("orders").under(GrantId(3))
 }
@@ -298,6 +300,7 @@ async fn the_tail_is_newest_first_filtered_and_paged() {
         effect: Effect::Definition,
         denied: Some(Code::Definition),
         because: None,
+        relations: Named::default(),
     };
     ledger.record_durable(Event::new(Timestamp(60), denied).by("bob")).await.unwrap();
     let seqs = |filter: &Filter, count, before| -> Vec<u64> {

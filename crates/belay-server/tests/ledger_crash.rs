@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy sees only functions marked as tests as tests")]
 
-use belay_model::{Effect, Event, EventKind, Timestamp};
+use belay_model::{Effect, Event, EventKind, Named, Timestamp};
 use belay_server::ledger::read;
 use belay_server::ledger::{Ledger, Settings};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -23,6 +23,7 @@ fn statement(number: u64) -> Event {
         effect: Effect::Write,
         denied: None,
         because: None,
+        relations: Named::default(),
     };
     Event::new(Timestamp(0), kind).by("alice").on("orders")
 }

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(clap::Args)]
 #[command(before_help = "Examples:
   belay audit tail -f                                         as it happens
-  belay audit search 'who:ann effect:write since:90d'
+  belay audit search 'table:orders effect:write since:90d'
   belay audit verify --dir /var/lib/belay                     needs no server
 ")]
 pub(crate) struct Args {

@@ -3,7 +3,7 @@
 use super::pending::Running;
 use belay_engine::{Output, SessionContext};
 use belay_model::{
-    BindValue, Code, ConnectionId, Effect, Event, EventKind, GrantId, Outcome, SessionId, Statement, Timestamp,
+    BindValue, Code, ConnectionId, Effect, Event, EventKind, GrantId, Named, Outcome, SessionId, Statement, Timestamp,
     TransactionStatus,
 };
 use std::sync::Arc;
@@ -42,13 +42,12 @@ impl Recorder {
         &mut self,
         text: Arc<str>,
         values: Option<Vec<BindValue>>,
-        statements: &[Statement],
+        statements: &Arc<[Statement]>,
         now: Timestamp,
     ) -> (u64, Output) {
-        let effect = worst(statements);
-        let output = self.statement(text, values, effect, None, None, now);
+        let event = self.statement(text, values, statements, None, now);
         // Reads and session statements change nothing, so they need not wait for the disk.
-        (self.last, Output::Record { event: output, durable: effect > Effect::Read })
+        (self.last, Output::Record { event, durable: worst(statements) > Effect::Read })
     }
 
     /// A refusal.
@@ -56,12 +55,11 @@ impl Recorder {
         &mut self,
         text: Arc<str>,
         values: Option<Vec<BindValue>>,
-        statements: &[Statement],
+        statements: &Arc<[Statement]>,
         code: Code,
         now: Timestamp,
     ) -> Output {
-        let because = statements.iter().find_map(|statement| statement.because.clone());
-        let event = self.statement(text, values, worst(statements), Some(code), because, now);
+        let event = self.statement(text, values, statements, Some(code), now);
         Output::Record { event, durable: false }
     }
 
@@ -87,13 +85,15 @@ impl Recorder {
         &mut self,
         text: Arc<str>,
         values: Option<Vec<BindValue>>,
-        effect: Effect,
+        statements: &Arc<[Statement]>,
         denied: Option<Code>,
-        because: Option<String>,
         now: Timestamp,
     ) -> Event {
         self.last += 1;
-        self.event(EventKind::Statement { statement: self.last, text, values, effect, denied, because }, now)
+        let effect = worst(statements);
+        let because = denied.and_then(|_| statements.iter().find_map(|statement| statement.because.clone()));
+        let relations = Named::by(statements);
+        self.event(EventKind::Statement { statement: self.last, text, values, effect, denied, because, relations }, now)
     }
 
     fn event(&self, kind: EventKind, at: Timestamp) -> Event {

@@ -162,10 +162,11 @@ fn a_read_passes_byte_for_byte_both_ways_and_is_on_the_record() {
     assert_eq!(wire.to_client, answer);
     match wire.records.as_slice() {
         [
-            EventKind::Statement { statement: 1, text, denied: None, .. },
+            EventKind::Statement { statement: 1, text, denied: None, relations, .. },
             EventKind::Outcome { statement: 1, outcome, .. },
         ] => {
             assert_eq!((&**text, outcome.rows), ("SELECT * FROM orders", Some(1)));
+            assert_eq!(relations.names(), ["orders"]);
         }
         other => panic!("{other:?}"),
     }

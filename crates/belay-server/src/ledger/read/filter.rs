@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// The longest filter that is read.
 const MAX_TEXT: usize = 4096;
-const KEYS: &str = "who, target, kind, effect, decision, session, grant, connection, code, since, until";
+const KEYS: &str = "who, target, table, kind, effect, decision, session, grant, connection, code, since, until";
 const EFFECTS: [&str; 6] = ["session", "read", "write", "definition", "privilege", "opaque"];
 pub(super) const KINDS: [&str; 33] = [
     "server_started",
@@ -54,6 +54,7 @@ pub struct Filter {
 enum Condition {
     Who(String),
     Target(String),
+    Table(String),
     Kind(String),
     Effect(String),
     Denied(bool),
@@ -151,6 +152,8 @@ fn condition(key: &str, value: &str, now: Timestamp) -> Result<Condition, Filter
     Ok(match key {
         "who" => Condition::Who(value.to_owned()),
         "target" => Condition::Target(value.to_owned()),
+        "table" if value.is_empty() => return Err(wrong("expected `orders` or `public.orders`".to_owned())),
+        "table" => Condition::Table(value.to_owned()),
         "kind" => Condition::Kind(one_of(&KINDS)?),
         "effect" => Condition::Effect(one_of(&EFFECTS)?),
         "decision" => Condition::Denied(one_of(&["denied", "permitted"])? == "denied"),
@@ -193,6 +196,9 @@ impl Condition {
             Condition::Since(point) => event.at >= *point,
             Condition::Until(point) => event.at < *point,
             Condition::Text(text) => texts(&event.kind).iter().flatten().any(|part| part.to_lowercase().contains(text)),
+            Condition::Table(table) => {
+                matches!(&event.kind, EventKind::Statement { relations, .. } if relations.may_be(table))
+            }
             Condition::Effect(word) => {
                 matches!(&event.kind, EventKind::Statement { effect, .. } if effect.word() == word)
             }
@@ -240,6 +246,7 @@ mod tests {
             effect: Effect::Write,
             denied: Some(Code::WriteInReadOnly),
             because: None,
+            relations: ["public.orders".to_owned(), "refunds".to_owned()].into_iter().collect(),
         };
         let event = Event::new(Timestamp(NOW.0 - 3_600_000_000), kind).by("alice").on("orders").under(GrantId(3));
         Event { session: Some(SessionId(7)), ..event }
@@ -256,6 +263,11 @@ mod tests {
             ),
             ("who:bob", false),
             ("target:other", false),
+            ("table:orders effect:write since:90d", true),
+            ("table:public.orders", true),
+            ("table:public.refunds table:refunds", true),
+            ("table:hr.orders", false),
+            ("table:order", false),
             ("kind:outcome", false),
             ("effect:read", false),
             ("decision:permitted", false),
@@ -284,12 +296,13 @@ mod tests {
     #[test]
     fn an_unknown_key_names_the_known_ones() {
         let error = Filter::parse("user:alice", NOW).unwrap_err().to_string();
-        assert!(error.starts_with("`user` is not something to search by; known: who, target, kind"), "{error}");
+        assert!(error.starts_with("`user` is not something to search by; known: who, target, table, kind"), "{error}");
     }
 
     #[test]
     fn wrong_values_say_what_would_be_right() {
         for (filter, part) in [
+            ("table:", "expected `orders` or `public.orders`"),
             ("effect:wrote", "known: session, read, write"),
             ("decision:no", "known: denied, permitted"),
             ("kind:x", "known: server_started"),
