@@ -50,7 +50,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<ExitCode, Failure> {
         Command::Server(args) => server::run(&args, out).await?,
         Command::Doctor => return Ok(doctor::run(out).await),
         Command::Explain(args) => explain::run(&args, out),
-        Command::Completion(args) => completion::run(&args, out),
+        Command::Completion(args) => completion::run(&args, out)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,7 @@
 
 mod client;
 mod command;
+mod complete;
 mod failure;
 mod grammar;
 mod home;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 /// Reads the arguments, does the command, and says how it went.
 pub fn run() -> ExitCode {
     belay_server::tls::install_provider();
+    complete::answer_shell();
     let cli = Cli::parse();
     let out = output::Out::new(&cli.global);
     match start(cli, &out) {

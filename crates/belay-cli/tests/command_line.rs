@@ -189,6 +189,64 @@ fn a_request_to_write_is_denied_with_exit_3() {
     }
 }
 
+/// What a shell is offered behind these words.
+fn completed(home: &Path, words: &[&str]) -> Vec<String> {
+    let output = belay(home)
+        .env("BELAY_COMPLETE", "bash")
+        .env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string())
+        .env("_CLAP_IFS", "\n")
+        .arg("--")
+        .args(words)
+        .output()
+        .unwrap();
+    let (code, stdout, stderr) = texts(&output);
+    assert_eq!((code, stderr.as_str()), (0, ""), "a completion is silent");
+    stdout.lines().map(str::to_owned).filter(|word| !word.starts_with('-')).collect()
+}
+
+#[test]
+fn shells_complete_targets_and_ids_and_nothing_where_nobody_is_logged_in() {
+    let server = Server::start();
+    let admin = server.admin();
+    for name in ["orders", "orders_eu", "billing"] {
+        let url = "postgres://adm@127.0.0.1:1/orders";
+        assert_eq!(run(&admin, &["target", "add", name, url, "--no-check"]).0, 0);
+    }
+    let ann = server.person(&admin, "ann", "requester");
+    for target in ["orders", "billing"] {
+        assert_eq!(run(&ann, &["request", target, "-m", "x"]).0, 0);
+    }
+    assert_eq!(completed(&ann, &["belay", "psql", "or"]), ["orders", "orders_eu"]);
+    assert_eq!(completed(&ann, &["belay", "target", "check", "b"]), ["billing"]);
+    assert_eq!(completed(&admin, &["belay", "approve", ""]), ["r_2", "r_1"]);
+    assert_eq!(completed(&ann, &["belay", "approve", ""]), [""; 0], "nobody decides on their own");
+    assert_eq!(completed(&ann, &["belay", "withdraw", "r_1"]), ["r_1"]);
+    assert_eq!(run(&admin, &["approve", "r_1"]).0, 0);
+    assert_eq!(completed(&ann, &["belay", "grants", "narrow", "g"]), ["g_1"]);
+    assert_eq!(completed(&ann, &["belay", "revoke", ""]), ["g_1"]);
+    assert_eq!(completed(&ann, &["belay", "revo"]), ["revoke"]);
+    assert_eq!(completed(&server.home("nobody"), &["belay", "psql", ""]), [""; 0]);
+}
+
+#[test]
+fn bash_completes_a_target_with_the_script_that_belay_prints() {
+    let server = Server::start();
+    let admin = server.admin();
+    let url = "postgres://adm@127.0.0.1:1/orders";
+    assert_eq!(run(&admin, &["target", "add", "orders", url, "--no-check"]).0, 0);
+    let script = "source <(belay completion bash)
+        COMP_WORDS=(belay psql or) COMP_CWORD=2 COMP_TYPE=9 COMP_LINE='belay psql or' COMP_POINT=13
+        function_of=$(complete -p belay | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+        $function_of belay or psql
+        echo \"${COMPREPLY[*]}\"";
+    let bin = Path::new(env!("CARGO_BIN_EXE_belay")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "-c", script]).env("PATH", path).env("BELAY_HOME", &admin);
+    let (_, stdout, stderr) = texts(&bash.output().unwrap());
+    assert_eq!(stdout.trim(), "orders", "{stderr}");
+}
+
 #[test]
 fn a_damaged_ledger_is_told_with_exit_10_and_without_a_server() {
     let mut server = Server::start();

@@ -1,6 +1,7 @@
 //! `belay approve`: says yes to somebody else's request.
 
 use crate::client::Client;
+use crate::complete;
 use crate::failure::Failure;
 use crate::output::Out;
 use crate::prompt;
@@ -9,6 +10,7 @@ use belay_web::shape::Request;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The request
+    #[arg(add = complete::requests_to_decide())]
     request: String,
 }
 

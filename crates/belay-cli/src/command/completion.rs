@@ -1,9 +1,10 @@
-//! `belay completion`: a script for the shell. Asks no server.
+//! `belay completion`: a script for the shell, which asks `belay` itself for what fits.
 
-use crate::grammar::Cli;
+use crate::complete::VARIABLE;
+use crate::failure::{Exit, Failure};
 use crate::output::Out;
-use clap::CommandFactory;
 use clap_complete::Shell;
+use clap_complete::env::Shells;
 
 #[derive(clap::Args)]
 #[command(before_help = "Examples:
@@ -16,9 +17,16 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &Args, out: &Out) {
-    // Into memory first: the generator panics where its reader goes away.
+pub(crate) fn run(args: &Args, out: &Out) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "belay", &mut script);
-    out.data(&String::from_utf8_lossy(&script));
+    let name = args.shell.to_string();
+    // Into memory first: what goes wrong there is nobody's but ours.
+    let written = Shells::builtins()
+        .completer(&name)
+        .map(|shell| shell.write_registration(VARIABLE, "belay", "belay", "belay", &mut script));
+    match written {
+        Some(Ok(())) => out.data(&String::from_utf8_lossy(&script)),
+        _ => return Err(Failure::new(Exit::Failure, format!("no script can be made for {name}"))),
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::psql::{Need, grant};
 use crate::client::Client;
+use crate::complete;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::native::{self, Access};
@@ -18,6 +19,7 @@ use serde::Serialize;
 ")]
 pub(crate) struct Args {
     /// The target
+    #[arg(add = complete::targets())]
     target: Name,
     #[command(flatten)]
     need: Need,

@@ -1,6 +1,7 @@
 //! `belay grants`: what you may do, for how long.
 
 use crate::client::Client;
+use crate::complete;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::kept::{self, Turn};
@@ -42,11 +43,13 @@ enum Act {
     /// Show one
     Show {
         /// The grant
+        #[arg(add = complete::all_grants())]
         grant: String,
     },
     /// Move the end of your own grant, once, where the rule allows it
     Extend {
         /// The grant
+        #[arg(add = complete::own_grants())]
         grant: String,
         /// How much longer
         #[arg(long, value_name = "SPAN")]
@@ -55,6 +58,7 @@ enum Act {
     /// Take resources or effects away; its sessions start anew with less
     Narrow {
         /// The grant
+        #[arg(add = complete::grants())]
         grant: String,
         /// All tables it keeps; several times for several
         #[arg(long = "resource", value_name = "TABLE", required_unless_present = "effect")]
@@ -66,6 +70,7 @@ enum Act {
     /// Make the token that native clients log in with; the former one stops working
     Token {
         /// The grant
+        #[arg(add = complete::own_grants())]
         grant: String,
     },
 }

@@ -1,6 +1,7 @@
 //! `belay psql`: from nothing to a guarded prompt in one command.
 
 use crate::client::Client;
+use crate::complete;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use crate::native::{self, Access, Wanted};
@@ -31,6 +32,7 @@ const HARMLESS: [&str; 7] =
 ")]
 pub(crate) struct Args {
     /// The target
+    #[arg(add = complete::targets())]
     target: Name,
     #[command(flatten)]
     need: Need,

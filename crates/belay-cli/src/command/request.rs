@@ -1,6 +1,7 @@
 //! `belay request`: asks for access.
 
 use crate::client::Client;
+use crate::complete;
 use crate::failure::Failure;
 use crate::native::{self, Wanted};
 use crate::output::Out;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 ")]
 pub(crate) struct Args {
     /// The target
+    #[arg(add = complete::targets())]
     target: Name,
     /// Tables: `schema.table`, `schema.*` or `database/schema.table`; none for all of the target's own database
     resources: Vec<Resource>,

@@ -1,6 +1,7 @@
 //! `belay requests`: what waits for a decision.
 
 use crate::client::Client;
+use crate::complete;
 use crate::failure::Failure;
 use crate::output::Out;
 use belay_web::shape::{List, Request};
@@ -8,6 +9,7 @@ use belay_web::shape::{List, Request};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// One request
+    #[arg(add = complete::all_requests())]
     request: Option<String>,
     /// Decided ones too
     #[arg(long, conflicts_with = "request")]

@@ -1,6 +1,7 @@
 //! `belay review`: looks at access that somebody else took in an emergency.
 
 use crate::client::Client;
+use crate::complete;
 use crate::failure::Failure;
 use crate::output::Out;
 use crate::prompt;
@@ -14,6 +15,7 @@ use belay_web::shape::{Grant, List, Review};
 ")]
 pub(crate) struct Args {
     /// The grant; none for a list of what owes a review
+    #[arg(add = complete::grants_to_review())]
     grant: Option<String>,
     /// What you found
     #[arg(short = 'm', long, value_name = "TEXT")]

@@ -1,6 +1,7 @@
 //! `belay revoke`: ends a grant now. Never asks: it takes access away, and it may be urgent.
 
 use crate::client::Client;
+use crate::complete;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::kept;
@@ -10,6 +11,7 @@ use belay_web::shape::Grant;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The grant
+    #[arg(add = complete::grants())]
     grant: String,
 }
 

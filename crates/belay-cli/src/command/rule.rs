@@ -1,6 +1,7 @@
 //! `belay rule`: who gets what at once, and how many people approve the rest.
 
 use crate::client::Client;
+use crate::complete;
 use crate::failure::Failure;
 use crate::output::Out;
 use crate::prompt;
@@ -28,6 +29,7 @@ enum Act {
     /// Remove one; what was granted under it stays
     Rm {
         /// The rule
+        #[arg(add = complete::rules())]
         rule: String,
     },
 }
@@ -35,7 +37,7 @@ enum Act {
 #[derive(clap::Args)]
 struct Add {
     /// The target; every target without it
-    #[arg(long)]
+    #[arg(long, add = complete::targets())]
     target: Option<Name>,
     /// The group of the requester; everybody without it
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use crate::command::grants::Shown;
+use crate::complete;
 use crate::failure::Failure;
 use crate::output::Out;
 use belay_web::shape::{Ended, List, Session};
@@ -22,6 +23,7 @@ enum Act {
     /// End every connection of a session; its grant stays
     End {
         /// The session
+        #[arg(add = complete::sessions())]
         session: String,
     },
 }

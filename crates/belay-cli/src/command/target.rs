@@ -1,6 +1,7 @@
 //! `belay target`: the production systems that Belay guards.
 
 use crate::client::Client;
+use crate::complete;
 use crate::failure::{Exit, Failure};
 use crate::output::{Out, Row};
 use crate::prompt;
@@ -30,16 +31,19 @@ enum Act {
     /// Show one
     Show {
         /// The target
+        #[arg(add = complete::targets())]
         target: String,
     },
     /// Which protection layers are active, and the SQL for those that are not
     Check {
         /// The target
+        #[arg(add = complete::targets())]
         target: String,
     },
     /// Remove one: its pending requests are denied, its grants revoked
     Rm {
         /// The target
+        #[arg(add = complete::targets())]
         target: String,
     },
 }

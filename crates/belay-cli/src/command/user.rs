@@ -1,6 +1,7 @@
 //! `belay user`: people.
 
 use crate::client::Client;
+use crate::complete;
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
 use crate::prompt;
@@ -32,6 +33,7 @@ enum Act {
     /// Show one
     Show {
         /// The login
+        #[arg(add = complete::users())]
         name: String,
     },
     /// Change roles, groups or password; disable or enable
@@ -60,6 +62,7 @@ struct Add {
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Change {
     /// The login
+    #[arg(add = complete::users())]
     name: String,
     /// All roles they are to have
     #[arg(long = "role", value_name = "ROLE")]

@@ -1,6 +1,7 @@
 //! `belay withdraw`: takes one's own request back.
 
 use crate::client::Client;
+use crate::complete;
 use crate::failure::Failure;
 use crate::output::Out;
 use belay_web::shape::Request;
@@ -8,6 +9,7 @@ use belay_web::shape::Request;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The request
+    #[arg(add = complete::own_requests())]
     request: String,
 }
 
