@@ -24,6 +24,9 @@ use tokio::time::timeout;
 const LOGIN_TIME: Duration = Duration::from_secs(30);
 /// How long a client that is refused may take to read why.
 const LAST_WORD_TIME: Duration = Duration::from_secs(2);
+/// How long, and how much, is read of a refused client before its connection is closed.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+const DRAIN_LIMIT: usize = 1024 * 1024;
 /// The longest SASL message.
 const SASL_LIMIT: usize = 4096;
 /// TLS records begin with this byte where a client starts TLS without asking first.
@@ -152,9 +155,24 @@ async fn refuse(stream: &mut (impl Stream + ?Sized), ended: Ended) -> Arrival {
             stream.shutdown().await
         };
         // The client may be gone; there is nobody else to tell.
-        let _ = timeout(LAST_WORD_TIME, farewell).await;
+        if let Ok(Ok(())) = timeout(LAST_WORD_TIME, farewell).await {
+            let _ = timeout(DRAIN_TIME, drain(stream)).await;
+        }
     }
     Arrival::Refused(ended.log)
+}
+
+/// Reads what the client had sent before it could know: the kernel answers unread bytes with a reset, which takes the
+/// last word away from the client.
+async fn drain(stream: &mut (impl Stream + ?Sized)) {
+    let mut scratch = [0u8; 4096];
+    let mut left = DRAIN_LIMIT;
+    while let Ok(count @ 1..) = stream.read(&mut scratch).await {
+        left = left.saturating_sub(count);
+        if left == 0 {
+            return;
+        }
+    }
 }
 
 /// A login that is through on both sides.

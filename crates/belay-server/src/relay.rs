@@ -12,11 +12,12 @@ use belay_policy::{Decision, decide};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::io::poll_read_buf;
@@ -25,8 +26,12 @@ use tokio_util::io::poll_read_buf;
 const SMALL: usize = 8 * 1024;
 /// The read buffer of a direction that fills the small one.
 const LARGE: usize = 64 * 1024;
+/// How many pieces are written at once.
+const SLICES: usize = 16;
 /// How long a client may take to read its last word.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// How much more is read of a client that broke the protocol.
+const DRAIN: usize = 1024 * 1024;
 /// How long a deadline sleeps at most before the clock is read again, so that a clock that is set forward is noticed.
 const NAP: Duration = Duration::from_secs(30);
 
@@ -83,22 +88,36 @@ impl Side {
 
     /// Writes what is queued. Ready when nothing is left.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        while let Some(front) = self.queue.front_mut() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, front))?;
+        while !self.queue.is_empty() {
+            // The messages of a batch go out together: one call to the kernel, and one wake-up at the other end.
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = self.queue.iter().zip(&mut slices).map(|(from, to)| *to = IoSlice::new(from)).count();
+            let slices = slices.get(..count).unwrap_or_default();
+            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
             if written == 0 {
                 return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
             }
             self.unflushed = true;
-            front.advance(written);
-            if front.is_empty() {
-                self.queue.pop_front();
-            }
+            self.written(written);
         }
         if self.unflushed {
             ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Takes so many bytes off the queue.
+    fn written(&mut self, mut count: usize) {
+        while let Some(front) = self.queue.front_mut() {
+            let here = count.min(front.len());
+            front.advance(here);
+            count -= here;
+            if !front.is_empty() {
+                return;
+            }
+            self.queue.pop_front();
+        }
     }
 
     /// Reads once; no bytes mean the end of the stream.
@@ -161,13 +180,26 @@ impl Relay {
             while let Some(bytes) = self.client.queue.pop_front() {
                 self.client.stream.write_all(&bytes).await?;
             }
-            self.client.stream.shutdown().await
+            self.client.stream.shutdown().await?;
+            // The kernel answers unread bytes with a reset, which takes the last word away from the client.
+            let mut left = if self.over.is_some_and(|over| over.reason == EndReason::Protocol) { DRAIN } else { 0 };
+            while left > 0 {
+                self.client.buffer.clear();
+                self.client.buffer.reserve(SMALL);
+                match self.client.stream.read_buf(&mut self.client.buffer).await? {
+                    0 => break,
+                    count => left = left.saturating_sub(count),
+                }
+            }
+            Ok::<(), std::io::Error>(())
         };
         let _ = timeout(FAREWELL, goodbye).await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         self.poll_life(cx);
+        // A client that had nothing to say will wake this task when it has.
+        let mut listen_to_client = true;
         loop {
             if !self.poll_waiting(cx) {
                 return self.finished();
@@ -179,8 +211,9 @@ impl Relay {
             let client_free = self.poll_write(cx, Which::Client);
             let upstream_free = self.poll_write(cx, Which::Upstream);
             let mut progress = false;
-            if upstream_free && self.connection.wants_client() {
-                progress |= self.poll_read(cx, Which::Client);
+            if upstream_free && listen_to_client && self.connection.wants_client() {
+                listen_to_client = self.poll_read(cx, Which::Client);
+                progress |= listen_to_client;
             }
             if client_free && self.over.is_none() {
                 progress |= self.poll_read(cx, Which::Upstream);

@@ -39,7 +39,7 @@ fn a_second_server_on_the_same_data_is_refused_and_the_first_goes_on() {
 
 #[test]
 fn a_damaged_store_is_refused_and_left_as_it_is() {
-    with_store(&[b'x'; 40_960], |belay, before| {
+    with_store(&vec![b'x'; 40_960], |belay, before| {
         let refused = serve(&belay.config_file());
         assert_eq!(refused.code, 1, "{}", refused.err);
         assert!(refused.err.contains("not started: "), "{}", refused.err);

@@ -17,19 +17,15 @@ fn world() -> &'static World {
     WORLD.get_or_init(World::start)
 }
 
-fn ticket() -> &'static Ticket {
-    static TICKET: OnceLock<Ticket> = OnceLock::new();
-    TICKET.get_or_init(|| world().belay.grant(&["public.*"], "2h"))
-}
-
 /// Runs `act` while another session is open, which must not notice, and the data and the memory must not either.
-fn beside_a_bystander(act: impl FnOnce(&World)) {
-    let (world, ticket) = (world(), ticket());
+fn beside_a_bystander(act: impl FnOnce(&World, &Ticket)) {
+    let world = world();
+    let ticket = &world.belay.grant(&["public.*"], "2h");
     let before = world.fingerprint();
     let mut bystander = Raw::log_in(&world.belay, ticket, SAMPLE_DATABASE);
     bystander.query("BEGIN");
     let memory = world.belay.resident_kib();
-    act(world);
+    act(world, ticket);
     assert_eq!(bystander.tags("SELECT count(*) FROM orders"), "TDCZ");
     assert_eq!(bystander.tags("COMMIT"), "CZ");
     let grown = world.belay.resident_kib().saturating_sub(memory);
@@ -49,7 +45,7 @@ fn in_the_clear(belay: &Belay, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn broken_start_ups_are_answered_and_closed() {
-    beside_a_bystander(|world| {
+    beside_a_bystander(|world, _| {
         for (bytes, said) in [
             (&b"\x7f\xff\xff\xff\0\x03\0\0"[..], "invalid length of startup packet"),
             (b"\0\0\0\x04", "invalid length of startup packet"),
@@ -82,7 +78,7 @@ fn broken_start_ups_are_answered_and_closed() {
 
 #[test]
 fn what_follows_the_tls_request_in_the_clear_is_never_read_as_a_start_up() {
-    beside_a_bystander(|world| {
+    beside_a_bystander(|world, _| {
         let injected = [
             &b"\0\0\0\x08\x04\xd2\x16\x2f"[..],
             b"\0\0\0\x10\0\x03\0\0user\0x\0\0",
@@ -97,7 +93,7 @@ fn what_follows_the_tls_request_in_the_clear_is_never_read_as_a_start_up() {
 
 #[test]
 fn broken_logins_are_answered_and_closed() {
-    beside_a_bystander(|world| {
+    beside_a_bystander(|world, ticket| {
         let long = vec![b'x'; 70_000];
         let no_mechanism = message(b'p', b"PLAIN\0\0\0\0\x03abc");
         let no_message = message(b'p', b"SCRAM-SHA-256\0\0\0\0\x09abc");
@@ -112,7 +108,7 @@ fn broken_logins_are_answered_and_closed() {
             b"\xff\xff\xff\xff\xff",
         ] {
             let mut raw = Raw::open(&world.belay);
-            raw.start(0, &[("user", &ticket().user), ("database", SAMPLE_DATABASE)]);
+            raw.start(0, &[("user", &ticket.user), ("database", SAMPLE_DATABASE)]);
             assert_eq!(raw.read().unwrap().unwrap().tag, b'R');
             raw.send(bytes);
             let said = raw.read_to_end();
@@ -124,7 +120,7 @@ fn broken_logins_are_answered_and_closed() {
 
 #[test]
 fn broken_messages_inside_a_session_end_it_with_a_protocol_error() {
-    beside_a_bystander(|world| {
+    beside_a_bystander(|world, ticket| {
         let many = (0..20_000_u32).flat_map(u32::to_be_bytes).collect::<Vec<u8>>();
         let too_many_types = [&b"\0SELECT 1\0\xff\xff"[..], &many[..100]].concat();
         let cases: Vec<(&str, Vec<u8>)> = vec![
@@ -147,7 +143,7 @@ fn broken_messages_inside_a_session_end_it_with_a_protocol_error() {
             ("a start-up packet", b"\0\0\0\x08\0\x03\0\0".to_vec()),
         ];
         for (what, bytes) in cases {
-            let mut raw = Raw::log_in(&world.belay, ticket(), SAMPLE_DATABASE);
+            let mut raw = Raw::log_in(&world.belay, ticket, SAMPLE_DATABASE);
             raw.send(&bytes);
             let said = raw.read_to_end();
             assert_eq!(
@@ -161,10 +157,10 @@ fn broken_messages_inside_a_session_end_it_with_a_protocol_error() {
 
 #[test]
 fn a_session_that_breaks_off_inside_a_message_is_closed_and_runs_nothing() {
-    beside_a_bystander(|world| {
+    beside_a_bystander(|world, ticket| {
         let whole = message(b'Q', b"SELECT pg_sleep(260)\0");
         for end in [1, 4, 5, whole.len() - 1] {
-            let mut raw = Raw::log_in(&world.belay, ticket(), SAMPLE_DATABASE);
+            let mut raw = Raw::log_in(&world.belay, ticket, SAMPLE_DATABASE);
             raw.send(&whole[..end]);
         }
         assert_eq!(world.back_ends("query LIKE 'SELECT pg_sleep(260)%'"), 0);
@@ -173,8 +169,8 @@ fn a_session_that_breaks_off_inside_a_message_is_closed_and_runs_nothing() {
 
 #[test]
 fn messages_out_of_order_get_the_protocols_own_errors() {
-    beside_a_bystander(|world| {
-        let mut raw = Raw::log_in(&world.belay, ticket(), SAMPLE_DATABASE);
+    beside_a_bystander(|world, ticket| {
+        let mut raw = Raw::log_in(&world.belay, ticket, SAMPLE_DATABASE);
         // Execute and Describe of what was never made; then the session goes on.
         for bytes in [
             message(b'E', b"nowhere\0\0\0\0\0"),
@@ -194,8 +190,8 @@ fn messages_out_of_order_get_the_protocols_own_errors() {
 
 #[test]
 fn statements_too_long_or_too_deep_are_refused_and_the_session_goes_on() {
-    beside_a_bystander(|world| {
-        let mut raw = Raw::log_in(&world.belay, ticket(), SAMPLE_DATABASE);
+    beside_a_bystander(|world, ticket| {
+        let mut raw = Raw::log_in(&world.belay, ticket, SAMPLE_DATABASE);
         let long = format!("SELECT '{}'", "x".repeat(2 << 20));
         let deep = format!("SELECT {}1{}", "(".repeat(100_000), ")".repeat(100_000));
         let nots = format!("SELECT {} true", "NOT ".repeat(200_000));
@@ -210,9 +206,9 @@ fn statements_too_long_or_too_deep_are_refused_and_the_session_goes_on() {
 
 #[test]
 fn unfinished_messages_of_many_clients_cost_little_memory() {
-    beside_a_bystander(|world| {
+    beside_a_bystander(|world, ticket| {
         let before = world.belay.resident_kib();
-        let mut clients: Vec<Raw> = (0..18).map(|_| Raw::log_in(&world.belay, ticket(), SAMPLE_DATABASE)).collect();
+        let mut clients: Vec<Raw> = (0..18).map(|_| Raw::log_in(&world.belay, ticket, SAMPLE_DATABASE)).collect();
         for client in &mut clients {
             // The largest that is taken, and only its first half megabyte.
             client.send(b"Q\x00\xf0\x00\x00");
@@ -235,7 +231,7 @@ fn unfinished_messages_of_many_clients_cost_little_memory() {
 
 #[test]
 fn the_recorded_cases_get_no_login_and_change_nothing() {
-    beside_a_bystander(|world| {
+    beside_a_bystander(|world, ticket| {
         for line in CORPUS.lines() {
             let case: serde_json::Value = serde_json::from_str(line).unwrap();
             if case["engine"] != "postgresql" {
@@ -248,7 +244,7 @@ fn the_recorded_cases_get_no_login_and_change_nothing() {
                 assert!(!answer.contains(&b'Z') || !answer.starts_with(b"R"), "{}: {answer:?}", case["id"]);
                 continue;
             }
-            let mut raw = Raw::log_in(&world.belay, ticket(), SAMPLE_DATABASE);
+            let mut raw = Raw::log_in(&world.belay, ticket, SAMPLE_DATABASE);
             for bytes in &sent {
                 raw.send(bytes);
             }
