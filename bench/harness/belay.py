@@ -22,20 +22,13 @@ def start_belay(stage: Stage, postgres: Target, certificates: tuple[str, str, st
 
     TLS to clients and the ledger on disk as always; cleartext onward, as PgBouncer's.
     """
-    ca, certificate, key = certificates
+    del certificates  # its own authority makes one of the same kind
     ports = {name: free_port() for name in ("postgres", "api", "admin")}
-    # PgBouncer's user owns the key; Belay reads a copy of its own.
-    own_key = stage.path("belay.key")
-    with open(key, encoding="utf-8") as source:
-        secret = source.read()
-    with open(os.open(own_key, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as out:
-        out.write(secret)
     config = stage.path("belay.toml")
     with open(config, "w", encoding="utf-8") as out:
         out.write(
             f'data_dir = "{stage.path("belay")}"\n[listen]\n'
             + "".join(f'{name} = "{HOST}:{port}"\n' for name, port in ports.items())
-            + f'[tls]\ncert = "{certificate}"\nkey = "{own_key}"\nca = "{ca}"\n'
             + f"[limits]\nconnections = {CONNECTIONS * 2}\nconnections_per_session = {CONNECTIONS}\n"
         )
     binary = os.path.join(stage.root, "target", "release", "belay")
@@ -54,4 +47,7 @@ def start_belay(stage: Stage, postgres: Target, certificates: tuple[str, str, st
     service = stage.path("belay-home", "services", f"{DATABASE}.conf")
     with open(service, encoding="utf-8") as lines:
         settings = dict(line.strip().split("=", 1) for line in lines if "=" in line)
-    return Target("belay", ports["postgres"], pid, user=settings["user"], password=settings["password"], database=DATABASE, ca=ca)
+    return Target(
+        "belay", ports["postgres"], pid, user=settings["user"], password=settings["password"], database=DATABASE,
+        ca=stage.path("belay", "ca.pem"),
+    )
