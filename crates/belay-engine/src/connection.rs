@@ -15,6 +15,8 @@ pub enum Input {
     Upstream(Bytes),
     /// The answer to the last [`Output::Decide`].
     Decided(Decision),
+    /// The grant ends in so many seconds: the client is to be told when it can hear it.
+    Expiring(u64),
     /// The connection must end now.
     End(EndReason),
 }
@@ -55,7 +57,7 @@ pub trait Connection: Send {
     /// Whether bytes from the client can be taken now. While false, the relay does not read the client.
     fn wants_client(&self) -> bool;
 
-    /// Whether the target has an open transaction, as far as the target has said.
+    /// Whether the target has an open transaction, or may have by a statement that it has not answered.
     fn in_transaction(&self) -> bool;
 
     /// Whether the target owes an answer, so that its back end must be cancelled if the client is lost.

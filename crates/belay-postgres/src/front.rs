@@ -119,7 +119,12 @@ async fn over_tls(shared: &Shared, stream: TcpStream, peer: SocketAddr, gate: &d
     };
     let startup = match read_opening(&mut stream).await {
         Ok(Opening::Startup(startup)) => startup,
-        Ok(Opening::Cancel(key)) => return cancel(shared, &key).await,
+        Ok(Opening::Cancel(key)) => {
+            let arrival = cancel(shared, &key).await;
+            // Without a farewell, clients that cancel over TLS report an error.
+            let _ = timeout(LAST_WORD_TIME, stream.shutdown()).await;
+            return arrival;
+        }
         Ok(Opening::Ssl | Opening::Gss) => {
             return refuse(&mut stream, Ended::malformed("encryption asked for inside TLS")).await;
         }

@@ -18,7 +18,7 @@ mod server;
 mod tests;
 
 use crate::classify::Classifier;
-use crate::wire::{Report, Severity, error_response};
+use crate::wire::{Report, Severity, error_response, notice_response};
 use belay_engine::{Connection, Housekeeping, Input, Output, ProtocolError, SessionContext, UpstreamBytes};
 use belay_model::{Code, EndReason, Timestamp, TransactionStatus};
 use bytes::{Bytes, BytesMut};
@@ -55,6 +55,8 @@ pub struct Established {
     partial: BytesMut,
     /// Records that follow the bytes they speak of.
     after_bytes: Vec<Output>,
+    /// A notice that waits for the end of a message.
+    warning: Option<Bytes>,
     over: bool,
 }
 
@@ -88,6 +90,7 @@ impl Established {
             scan: Scan::default(),
             partial: BytesMut::new(),
             after_bytes: Vec::new(),
+            warning: None,
             over: false,
         }
     }
@@ -114,6 +117,15 @@ impl Established {
         if unsynced && !self.batch.nudged {
             self.batch.nudged = true;
             self.housekeeping(Housekeeping::Boundary, Bytes::from_static(b"H\0\0\0\x04"));
+        }
+    }
+
+    /// Tells the client what waits to be told, if it is between messages.
+    fn warn(&mut self) {
+        if self.scan.is_between_messages()
+            && let Some(warning) = self.warning.take()
+        {
+            self.tell_client(warning);
         }
     }
 
@@ -149,6 +161,11 @@ impl Connection for Established {
                 self.handle_decided(decision, now);
                 self.handle_inbox()
             }
+            Input::Expiring(seconds) => {
+                self.warning = Some(expiring(seconds));
+                self.warn();
+                Ok(())
+            }
             Input::End(reason) => {
                 self.end(reason);
                 Ok(())
@@ -165,12 +182,25 @@ impl Connection for Established {
     }
 
     fn in_transaction(&self) -> bool {
-        self.status != TransactionStatus::Idle || self.is_busy()
+        self.status != TransactionStatus::Idle || self.pending.iter().any(Pending::may_open)
     }
 
     fn is_busy(&self) -> bool {
         !self.pending.is_empty()
     }
+}
+
+fn expiring(seconds: u64) -> Bytes {
+    notice_response(&Report {
+        severity: Severity::Notice,
+        code: Code::Expiring,
+        message: match seconds {
+            0..120 => format!("the grant ends in {seconds} seconds; what runs then is cancelled"),
+            _ => format!("the grant ends in {} minutes; what runs then is cancelled", seconds / 60),
+        },
+        detail: None,
+        hint: Some(Code::Expiring.remedy().to_owned()),
+    })
 }
 
 /// What a client is told when its connection ends, where there is anything to tell.

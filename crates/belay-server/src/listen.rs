@@ -114,7 +114,7 @@ impl Gateway {
             per_session: u32::try_from(config.limits.per_session).unwrap_or(u32::MAX),
             closed: AtomicBool::new(false),
         });
-        let doors = Doors { clock, ledger };
+        let doors = Doors { clock, ledger, warn_before: Arc::from(config.warn_before.as_slice()) };
         let (stop, _) = watch::channel(false);
         let mut gateway =
             Gateway { address: config.listen, sessions, targets, keeper, stop, threads: Mutex::default(), tasks };

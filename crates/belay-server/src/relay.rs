@@ -7,7 +7,7 @@ use crate::counts::StatementCounts;
 use crate::desk::Clock;
 use crate::ledger::Ledger;
 use belay_engine::{BoxFuture, Connection, Input, Joined, Life, Output, SessionContext, Stream};
-use belay_model::{Code, Denial, EndReason, Event, EventKind, Timestamp};
+use belay_model::{Code, Denial, EndReason, Event, EventKind, Span, Timestamp};
 use belay_policy::{Decision, decide};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
@@ -34,12 +34,16 @@ const FAREWELL: Duration = Duration::from_millis(500);
 const DRAIN: usize = 1024 * 1024;
 /// How long a deadline sleeps at most before the clock is read again, so that a clock that is set forward is noticed.
 const NAP: Duration = Duration::from_secs(30);
+/// Rounds seconds for people.
+const HALF_A_SECOND: Duration = Duration::from_millis(500);
 
 /// What the relay needs of the process.
 #[derive(Clone)]
 pub(crate) struct Doors {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ledger: Ledger,
+    /// How long before the end the client is warned.
+    pub(crate) warn_before: Arc<[Span]>,
 }
 
 /// How a connection ended.
@@ -66,6 +70,8 @@ pub(crate) struct Relay {
     counts: StatementCounts,
     life: Pin<Box<dyn Future<Output = Life> + Send>>,
     deadline: Pin<Box<Sleep>>,
+    /// When the client is to be warned, the next time last.
+    warnings: Vec<Timestamp>,
     /// A record that what follows has to wait for.
     waiting: Option<BoxFuture<'static, bool>>,
     over: Option<Ended>,
@@ -145,13 +151,16 @@ impl Side {
 impl Relay {
     pub(crate) fn new(joined: Joined, doors: Doors) -> Relay {
         let Joined { client, upstream, connection, mut context, .. } = joined;
-        let until = *context.life.borrow_and_update();
+        let life = *context.life.borrow_and_update();
+        let now = doors.clock.now();
+        let warnings = warnings(life, &doors.warn_before, now);
         Relay {
             client: Side::new(client),
             upstream: Side::new(upstream),
             connection,
             life: Box::pin(changed(context.life.clone())),
-            deadline: Box::pin(sleep_until(wake_at(until, doors.clock.now()))),
+            deadline: Box::pin(sleep_until(wake_at(life, warnings.last(), now))),
+            warnings,
             context,
             doors,
             counts: StatementCounts::default(),
@@ -238,7 +247,9 @@ impl Relay {
                 Life::Over(reason) => return self.end(reason),
                 Life::Until(end) => {
                     Arc::make_mut(&mut self.context.grant).ends_at = end;
-                    self.deadline.as_mut().reset(wake_at(life, self.doors.clock.now()));
+                    let now = self.doors.clock.now();
+                    self.warnings = warnings(life, &self.doors.warn_before, now);
+                    self.deadline.as_mut().reset(wake_at(life, self.warnings.last(), now));
                 }
             }
         }
@@ -247,7 +258,12 @@ impl Relay {
             match life {
                 Life::Over(reason) => return self.end(reason),
                 Life::Until(end) if end <= now => return self.end(EndReason::Expired),
-                Life::Until(_) => self.deadline.as_mut().reset(wake_at(life, now)),
+                Life::Until(end) => {
+                    while self.warnings.pop_if(|at| *at <= now).is_some() {
+                        self.handle(Input::Expiring((now.until(end) + HALF_A_SECOND).as_secs()), now);
+                    }
+                    self.deadline.as_mut().reset(wake_at(life, self.warnings.last(), now));
+                }
             }
         }
     }
@@ -418,11 +434,23 @@ async fn changed(mut life: watch::Receiver<Life>) -> Life {
     }
 }
 
-fn wake_at(life: Life, now: Timestamp) -> Instant {
+fn wake_at(life: Life, warning: Option<&Timestamp>, now: Timestamp) -> Instant {
     match life {
-        Life::Until(end) => Instant::now() + now.until(end).min(NAP),
+        Life::Until(end) => {
+            let next = warning.map_or(end, |at| end.min(*at));
+            Instant::now() + now.until(next).min(NAP)
+        }
         Life::Over(_) => Instant::now(),
     }
+}
+
+/// When a client is to be warned of the end, the next time last; what has passed is left out.
+fn warnings(life: Life, before: &[Span], now: Timestamp) -> Vec<Timestamp> {
+    let Life::Until(end) = life else { return Vec::new() };
+    let at = |span: &Span| Timestamp(end.0.saturating_sub(i64::from(span.seconds()) * 1_000_000));
+    let mut times: Vec<Timestamp> = before.iter().map(at).filter(|at| *at > now).collect();
+    times.sort_unstable_by(|a, b| b.cmp(a));
+    times
 }
 
 /// Whether the event says what has happened already: a refusal, or how a statement ended.

@@ -51,6 +51,14 @@ pub enum StartError {
         /// Why.
         cause: io::Error,
     },
+    /// A ledger with records and no store beside it: not a first start.
+    #[error("store `{}` is missing or empty, but the ledger beside it has {records} records", path.display())]
+    StoreLost {
+        /// The store's file.
+        path: PathBuf,
+        /// The ledger's records.
+        records: u64,
+    },
     /// The ledger could not take the record of the start.
     #[error("the ledger cannot be written: {0}")]
     Unrecorded(Arc<str>),
@@ -79,6 +87,7 @@ impl Foundation {
         make_private(dir).map_err(|cause| StartError::DataDir { path: dir.clone(), cause })?;
         let identity = ServerIdentity::open(config, SystemTime::now())?;
         let (ledger, opened) = open_ledger(config).await?;
+        check_store_is_there(dir, &opened)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let recorder = Arc::new(LedgerRecorder(ledger.clone()));
         let desk = Desk::open(dir, recorder, Arc::clone(&clock)).await?;
@@ -96,6 +105,15 @@ impl Foundation {
         let leaf = self.identity.leaf().map(AsRef::as_ref).unwrap_or_default();
         Ok(Arc::new(PostgresEngine::new(self.identity.postgres()?, leaf, config.limits.statement_bytes.size())))
     }
+}
+
+/// The store is made before the ledger's first record. A ledger without one has lost it, and a new one would forget
+/// everybody and hand out a new administrator's token.
+fn check_store_is_there(dir: &Path, opened: &Opened) -> Result<(), StartError> {
+    let path = dir.join(belay_store::FILE);
+    let is_there = std::fs::metadata(&path).is_ok_and(|file| file.len() > 0);
+    let records = opened.position.size;
+    if records > 0 && !is_there { Err(StartError::StoreLost { path, records }) } else { Ok(()) }
 }
 
 /// Records the end and closes the ledger. What could not be written is in the error.

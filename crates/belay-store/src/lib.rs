@@ -23,7 +23,7 @@ pub use api_token::{ApiToken, TokenOwner};
 pub use error::StoreError;
 pub use grant::{GrantRecord, LoginRecord, StoredVerifier};
 pub use look::{Look, Reader, Writing};
-pub use open::Store;
+pub use open::{FILE, Store};
 pub use target::SealedSecret;
 pub use user::User;
 

@@ -14,6 +14,9 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
+/// The store's file in its folder.
+pub const FILE: &str = "belay.db";
+
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Below this, connections that write and checkpoint at once can lose committed pages.
@@ -38,7 +41,7 @@ impl Store {
     /// `fresh_instance` becomes the store's instance id if it has none yet.
     pub async fn open(folder: &Path, fresh_instance: &str) -> Result<Store, StoreError> {
         let lock = lock::take(folder)?;
-        let file = folder.join("belay.db");
+        let file = folder.join(FILE);
         if file.exists() {
             inspect(&file).await?;
         } else {

@@ -183,7 +183,6 @@ fn pg_dump_of_a_granted_table_is_complete_though_it_switches_the_time_outs_off()
 }
 
 #[test]
-#[ignore = "pg_dump counts pg_subscription, which the classifier withholds"]
 fn pg_dump_needs_no_option_of_its_own() {
     dump(&[]);
 }

@@ -50,7 +50,6 @@ fn a_damaged_store_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-#[ignore = "an empty store beside a ledger with records is taken for a first start"]
 fn an_emptied_store_is_not_taken_for_a_new_one() {
     with_store(b"", |belay, _| {
         let refused = serve(&belay.config_file());

@@ -69,7 +69,7 @@ async fn serve(config: &Config, mut stopping: Stopping, out: &Out) -> Result<(),
     let Foundation { desk, ledger, clock, .. } = foundation;
     let metrics = Metrics::install().unwrap_or_else(|_| Metrics::detached());
     let doors = Arc::new(Doors {
-        desk,
+        desk: Arc::clone(&desk),
         ledger: ledger.clone(),
         clock: Arc::clone(&clock),
         gateway: Arc::downgrade(&gateway),
@@ -83,6 +83,8 @@ async fn serve(config: &Config, mut stopping: Stopping, out: &Out) -> Result<(),
     out.say("stopping: connections end, answers under way may finish");
     stop(gateway).await;
     let _ = tokio::join!(api, admin);
+    // Puts everything into the store's one file, so that a copy of it is a backup.
+    desk.close().await;
     if let Err(why) = server::close(ledger, &*clock).await {
         tracing::error!("the ledger's last records may be missing: {why}");
     }
@@ -181,6 +183,9 @@ fn not_started(error: &StartError) -> Failure {
             "is another server running on this data directory? belay audit verify --dir DIR tells damage"
         }
         StartError::Store(_) => "is another server running on this data directory? nothing was changed",
+        StartError::StoreLost { .. } => {
+            "put a copy of the store back; to begin anew and keep the record, move the ledger's directory away"
+        }
         StartError::Listen { .. } => "give it another port: `[listen]` in the configuration file",
         StartError::Unrecorded(_) => "make room on the ledger's disk",
     };

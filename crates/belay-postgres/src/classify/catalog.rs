@@ -1,6 +1,7 @@
 //! Relations of the catalog that carry values, secrets or other sessions' statements.
 //!
-//! All others of `pg_catalog` and `information_schema` are open for introspection.
+//! `pg_subscription` is open, because `pg_dump` counts it: PostgreSQL itself withholds the one column of it that holds a
+//! secret. All others of `pg_catalog` and `information_schema` are open for introspection.
 
 /// Why reading this relation is refused, as words after "reads NAME, which".
 pub(super) fn withheld(schema: &str, name: &str) -> Option<&'static str> {
@@ -27,7 +28,6 @@ const WITHHELD: &[(&str, &str)] = &[
     ("pg_shadow", SECRETS),
     ("pg_user_mapping", MAPPINGS),
     ("pg_user_mappings", MAPPINGS),
-    ("pg_subscription", MAPPINGS),
     ("pg_stat_wal_receiver", MAPPINGS),
     ("pg_stat_activity", STATEMENTS),
     ("pg_prepared_xacts", STATEMENTS),

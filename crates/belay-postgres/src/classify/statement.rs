@@ -130,14 +130,14 @@ fn of_copy(functions: &Functions, copy: &CopyStmt) -> Statement {
     let CopyStmt { relation, query, attlist: _, is_from, is_program, filename, options: _, where_clause } = copy;
     let mut walk = Walk::new(functions, Effect::Read);
     let refusal = match (is_from, is_program, filename.is_empty()) {
-        (_, true, _) => Some((Effect::Privilege, "it runs a program on the server")),
-        (true, false, false) => Some((Effect::Privilege, "it reads a file of the server")),
-        (false, false, false) => Some((Effect::Privilege, "it writes a file of the server")),
-        (true, false, true) => Some((Effect::Write, "it writes rows")),
+        (_, true, _) => Some((Effect::Privilege, Code::CopyRefused, "it runs a program on the server")),
+        (true, false, false) => Some((Effect::Privilege, Code::CopyRefused, "it reads a file of the server")),
+        (false, false, false) => Some((Effect::Privilege, Code::CopyRefused, "it writes a file of the server")),
+        (true, false, true) => Some((Effect::Write, Code::WriteInReadOnly, "it writes rows")),
         (false, false, true) => None,
     };
-    if let Some((effect, because)) = refusal {
-        walk.findings.raise(effect, Some(Code::CopyRefused), because.to_owned());
+    if let Some((effect, code, because)) = refusal {
+        walk.findings.raise(effect, Some(code), because.to_owned());
     }
     if let Some(table) = relation {
         walk.relation(table);

@@ -218,12 +218,12 @@ impl Established {
             What::Query | What::Call => {
                 let (number, record) = self.recorder.permitted(text, None, &statements, now);
                 self.out.push_back(record);
-                Pending::Query(Running::new(number, now))
+                Pending::Query(Running::new(number, &statements, now))
             }
             What::Execute(values) => {
                 let (number, record) = self.recorder.permitted(text, values, &statements, now);
                 self.out.push_back(record);
-                Pending::Execute(Running::new(number, now))
+                Pending::Execute(Running::new(number, &statements, now))
             }
             What::Parse(name, prepared) => Pending::Parse(name, prepared),
             What::Bind(name, portal) => Pending::Bind(name, portal),

@@ -1,7 +1,7 @@
 //! What was forwarded and is not answered yet.
 
 use super::names::{Portal, Prepared};
-use belay_model::{Denial, Timestamp};
+use belay_model::{Denial, Statement, Timestamp};
 use std::sync::Arc;
 
 /// One forwarded message, until the target's answer to it is complete.
@@ -38,15 +38,26 @@ pub(super) struct Running {
     pub(super) rows: Option<u64>,
     /// The first error's SQLSTATE.
     pub(super) sqlstate: Option<String>,
+    /// It may open a transaction, so that `status` may be behind.
+    opens: bool,
 }
 
 impl Running {
-    pub(super) fn new(statement: u64, since: Timestamp) -> Running {
-        Running { statement, since, rows: None, sqlstate: None }
+    pub(super) fn new(statement: u64, statements: &[Statement], since: Timestamp) -> Running {
+        let opens = statements.iter().any(|statement| OPENING.contains(&statement.verb.as_str()));
+        Running { statement, since, rows: None, sqlstate: None, opens }
     }
 }
 
+/// The verbs that open a transaction, and the one that may stand for any other.
+const OPENING: [&str; 3] = ["BEGIN", "START TRANSACTION", "EXECUTE"];
+
 impl Pending {
+    /// Whether the target may be inside a transaction because of it.
+    pub(super) fn may_open(&self) -> bool {
+        matches!(self, Pending::Query(running) | Pending::Execute(running) if running.opens)
+    }
+
     /// Whether ReadyForQuery is what ends it.
     pub(super) fn ends_with_ready(&self) -> bool {
         matches!(self, Pending::Query(_) | Pending::RefusedQuery(_) | Pending::Sync)

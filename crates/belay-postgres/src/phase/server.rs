@@ -44,6 +44,7 @@ impl Established {
         if !self.over {
             self.tell_client(chunk);
         }
+        self.warn();
         self.flush_after_bytes();
         Ok(())
     }

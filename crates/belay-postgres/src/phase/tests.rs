@@ -314,6 +314,21 @@ fn the_last_word_is_not_said_inside_a_row() {
 }
 
 #[test]
+fn a_warning_waits_for_the_end_of_a_row() {
+    let mut wire = Wire::new();
+    wire.client(&query("SELECT 1"));
+    let row = message(b'D', &[0; 100]);
+    wire.target(&row[..50]);
+    wire.input(Input::Expiring(600)).unwrap();
+    assert_eq!(wire.to_client.len(), 50);
+    wire.target(&row[50..]);
+    assert_eq!(wire.client_got(), "D N");
+    wire.input(Input::Expiring(60)).unwrap();
+    assert!(String::from_utf8_lossy(&wire.to_client).contains("the grant ends in 60 seconds"));
+    assert_eq!(wire.client_got(), "N");
+}
+
+#[test]
 fn values_are_recorded_with_the_statement_they_were_bound_to() {
     let mut wire = Wire::new();
     let bound = message(b'B', b"\0\0\0\0\0\x01\0\0\0\x0242\0\0");
