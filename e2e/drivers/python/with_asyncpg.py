@@ -18,7 +18,8 @@ async def connect(root=None):
 
 
 def sqlstate_of(error):
-    return getattr(error, "sqlstate", None), str(error)
+    # asyncpg's text of an error goes on with DETAIL and HINT; `message` is the server's own field.
+    return getattr(error, "sqlstate", None), getattr(error, "message", None) or str(error)
 
 
 async def check_reads(report, conn):

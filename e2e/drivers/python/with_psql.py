@@ -12,7 +12,7 @@ from matrix import READ, TABLES, UNTOUCHED, WRITE, Report, require
 
 DESCRIBE = [
     "\\d", "\\dt", "\\dt+", "\\d public.orders", "\\d+ public.orders", "\\d public.items", "\\l", "\\l+", "\\du", "\\df",
-    "\\df+ public.*", "\\dn", "\\dn+", "\\dv", "\\di", "\\ds", "\\dp", "\\dT", "\\dx", "\\dd", "\\db", "\\drds", "\\det",
+    "\\df+ public.*", "\\dn", "\\dn+", "\\dv", "\\di", "\\ds", "\\dp", "\\dT", "\\dx", "\\dd", "\\db", "\\det",
     "\\do+ public.*", "\\sf pg_catalog.pg_get_keywords", "\\conninfo", "\\encoding", "\\dconfig work_mem",
 ]
 
@@ -97,6 +97,16 @@ def check_describe(report):
                 require(all(table in ran.stdout for table in TABLES), ran.stdout)
             if command == "\\d public.orders":
                 require("customer_id" in ran.stdout and "PRIMARY KEY" in ran.stdout, ran.stdout)
+    # The settings of roles may hold secrets, so a gateway withholds the catalog that \drds reads.
+    withheld = matrix.MODE == "belay"
+    with report.check(f"introspection: \\drds {'is refused' if withheld else ''}".strip()) as note:
+        ran = psql("\\drds", options=())
+        if withheld:
+            state, message = error_of(ran.stderr)
+            require(ran.returncode == 1 and state == "42501", ran.stderr)
+            note(message)
+        else:
+            require(ran.returncode == 0, ran.stderr)
 
 
 def check_writes(report):
