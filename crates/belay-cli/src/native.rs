@@ -6,7 +6,7 @@ use crate::home::Home;
 use crate::kept::{self, Kept, Turn};
 use belay_model::{Name, Resource, Span};
 use belay_web::shape::{Gateway, Grant, GrantToken, List, NewRequest, Request, Target, Time};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const POLL: Duration = Duration::from_secs(1);
@@ -127,7 +127,25 @@ pub(crate) async fn claim(client: &Client, turn: &Turn<'_>, grant: &str) -> Resu
     Ok(token)
 }
 
+/// Where systems keep the authorities they trust: Debian, Red Hat, Alpine and macOS.
+const SYSTEM_AUTHORITIES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// What the gateway's certificate is checked against where it has no authority of its own: the system's, by their
+/// file. Only libpq 16 and later knows the word for them, and pgjdbc does not.
+fn system_authorities() -> String {
+    let named = std::env::var("SSL_CERT_FILE").ok().filter(|path| !path.is_empty());
+    let known = SYSTEM_AUTHORITIES.iter().map(|path| (*path).to_owned());
+    let found = named.into_iter().chain(known).find(|path| Path::new(path).is_file());
+    found.unwrap_or_else(|| "system".to_owned())
+}
+
 impl Access {
+    /// What the gateway's certificate is checked against.
+    pub(crate) fn root(&self) -> String {
+        self.ca.as_ref().map_or_else(system_authorities, |path| path.display().to_string())
+    }
+
     /// Who to log in as. Names the grant even while it is the only one: a client that reconnects must not meet
     /// another grant that was made since.
     pub(crate) fn login(&self) -> String {
@@ -136,16 +154,15 @@ impl Access {
 
     /// A service file of libpq and pgjdbc, with only the keys that both know.
     pub(crate) fn service(&self) -> String {
-        // Without an authority of its own the certificate is checked against the system's (libpq 16 and later).
-        let root = self.ca.as_ref().map_or_else(|| "system".to_owned(), |path| path.display().to_string());
         format!(
-            "[{}]\nhost={}\nport={}\nuser={}\ndbname={}\npassword={}\nsslmode=verify-full\nsslrootcert={root}\n",
+            "[{}]\nhost={}\nport={}\nuser={}\ndbname={}\npassword={}\nsslmode=verify-full\nsslrootcert={}\n",
             self.grant.target,
             self.host,
             self.port,
             self.login(),
             self.grant.target,
             self.secret,
+            self.root(),
         )
     }
 

@@ -55,8 +55,17 @@ impl Row for Grant {
             self.resources.join(" "),
             self.use_by.to_string(),
             self.ended_at.unwrap_or(self.ends_at).to_string(),
-            if self.break_glass { format!("BREAK-GLASS {}", self.reason) } else { self.reason.clone() },
+            reason_of(self),
         ]
+    }
+}
+
+/// The reason, and of access in an emergency whether somebody has looked at it.
+fn reason_of(grant: &Grant) -> String {
+    match (grant.break_glass, &grant.reviewed_by) {
+        (false, _) => grant.reason.clone(),
+        (true, None) => format!("BREAK-GLASS, owes a review: {}", grant.reason),
+        (true, Some(by)) => format!("BREAK-GLASS, reviewed by {by}: {}", grant.reason),
     }
 }
 

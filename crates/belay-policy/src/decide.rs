@@ -48,7 +48,7 @@ fn outside(grant: &Grant, statement: &Statement) -> Option<Denial> {
     Some(Denial {
         code: Code::OutsideGrant,
         message: format!("refused: {} on {relation}", statement.verb),
-        detail: format!("{} does not name {relation}. The statement was not sent to the database.", described(grant)),
+        detail: format!("{} does not name {relation}. The statement was not sent to the database.", grant.id),
         hint: format!("belay request {} {} --for 30m -m REASON", grant.target, qualified(relation)),
     })
 }

@@ -1,6 +1,7 @@
 //! The dial to a target as a grant's role.
 
 use crate::cancel::CancelRoute;
+use crate::channel_binding::end_point_hash;
 use crate::target_tls::TargetTls;
 use crate::wire::{CancelKey, error_fields, query};
 use belay_engine::{Refusal, Stream, Upstream};
@@ -122,7 +123,7 @@ async fn secured(target: &Target) -> Result<(Box<dyn Stream>, Option<Vec<u8>>), 
         .await
         .map_err(|error| DialError::Tls(error.to_string()))?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let end_point = certificate.and_then(|leaf| crate::engine::end_point_hash(leaf));
+    let end_point = certificate.and_then(|leaf| end_point_hash(leaf));
     Ok((Box::new(stream), end_point))
 }
 

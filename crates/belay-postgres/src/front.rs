@@ -5,6 +5,7 @@
 use crate::back::{self, Dialled};
 use crate::engine::Shared;
 use crate::phase::Established;
+use crate::random::{random, random_text};
 use crate::scram::{Mechanisms, ScramError};
 use crate::settings;
 use crate::wire::{
@@ -274,7 +275,7 @@ async fn prove(
     let proven = match initial(&first) {
         None => Err(ScramError::Malformed),
         Some((mechanism, message)) => {
-            let nonce = crate::engine::random_text()?;
+            let nonce = random_text()?;
             match Mechanisms::new(end_point).handle_first(mechanism, message, candidate.verifier, &nonce) {
                 Err(error) => Err(error),
                 Ok((next, answer)) => {
@@ -407,7 +408,7 @@ impl Wishes {
 
     /// A cancel key of our own for the target's process: 4 bytes in protocol 3.0, 32 from 3.2.
     fn new_key(&self, process: i32) -> Result<CancelKey, Ended> {
-        let bytes: [u8; 32] = crate::engine::random()?;
+        let bytes: [u8; 32] = random()?;
         let length = if self.spoken() >= 2 { 32 } else { 4 };
         Ok(CancelKey { process, key: bytes.into_iter().take(length).collect() })
     }

@@ -11,10 +11,12 @@ pub mod wire;
 
 mod back;
 mod cancel;
+mod channel_binding;
 mod control;
 mod engine;
 mod front;
 mod phase;
+mod random;
 mod scram;
 mod target_tls;
 

@@ -218,11 +218,18 @@ fn last_word(reason: EndReason) -> Option<Report> {
         EndReason::Bound => (Code::SlowReader, "ended: a bound was reached"),
         EndReason::Closed | EndReason::ClientLost | EndReason::Crashed => return None,
     };
+    let (detail, hint) = match reason {
+        EndReason::Narrowed => (
+            "The grant holds less than before. The running statement was cancelled in the database and the transaction rolled back.",
+            "Connect again. `belay grants` shows what is left.",
+        ),
+        _ => (code.why(), code.remedy()),
+    };
     Some(Report {
         severity: Severity::Fatal,
         code,
         message: message.to_owned(),
-        detail: Some(code.why().to_owned()),
-        hint: Some(code.remedy().to_owned()),
+        detail: Some(detail.to_owned()),
+        hint: Some(hint.to_owned()),
     })
 }

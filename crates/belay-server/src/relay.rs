@@ -3,33 +3,23 @@
 //! Both directions move independently, and each side is read only when what came before it has been written on. So a
 //! slow reader holds back its own target and nothing else, and no buffer grows.
 
+mod side;
+
 use crate::counts::StatementCounts;
 use crate::desk::Clock;
 use crate::ledger::Ledger;
-use belay_engine::{BoxFuture, Connection, Input, Joined, Life, Output, SessionContext, Stream};
+use belay_engine::{BoxFuture, Connection, Input, Joined, Life, Output, SessionContext};
 use belay_model::{Code, Denial, EndReason, Event, EventKind, Span, Timestamp};
 use belay_policy::{Decision, decide};
-use bytes::{Buf, Bytes, BytesMut};
-use std::collections::VecDeque;
+use side::Side;
 use std::future::{Future, poll_fn};
-use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
-use tokio_util::io::poll_read_buf;
+use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The read buffer of an idle direction.
-const SMALL: usize = 8 * 1024;
-/// The read buffer of a direction that fills the small one.
-const LARGE: usize = 64 * 1024;
-/// How many pieces are written at once.
-const SLICES: usize = 16;
-/// How long a client may take to read its last word.
-const FAREWELL: Duration = Duration::from_millis(500);
 /// How much more is read of a client that broke the protocol.
 const DRAIN: usize = 1024 * 1024;
 /// How long a deadline sleeps at most before the clock is read again, so that a clock that is set forward is noticed.
@@ -77,77 +67,6 @@ pub(crate) struct Relay {
     over: Option<Ended>,
 }
 
-/// One side: its stream, what is to be written to it, what is being read from it.
-struct Side {
-    stream: Box<dyn Stream>,
-    queue: VecDeque<Bytes>,
-    unflushed: bool,
-    buffer: BytesMut,
-    /// How much room the next read gets.
-    room: usize,
-}
-
-impl Side {
-    fn new(stream: Box<dyn Stream>) -> Side {
-        Side { stream, queue: VecDeque::new(), unflushed: false, buffer: BytesMut::new(), room: SMALL }
-    }
-
-    /// Writes what is queued. Ready when nothing is left.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        while !self.queue.is_empty() {
-            // The messages of a batch go out together: one call to the kernel, and one wake-up at the other end.
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.queue.iter().zip(&mut slices).map(|(from, to)| *to = IoSlice::new(from)).count();
-            let slices = slices.get(..count).unwrap_or_default();
-            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
-            if written == 0 {
-                return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
-            }
-            self.unflushed = true;
-            self.written(written);
-        }
-        if self.unflushed {
-            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-            self.unflushed = false;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Takes so many bytes off the queue.
-    fn written(&mut self, mut count: usize) {
-        while let Some(front) = self.queue.front_mut() {
-            let here = count.min(front.len());
-            front.advance(here);
-            count -= here;
-            if !front.is_empty() {
-                return;
-            }
-            self.queue.pop_front();
-        }
-    }
-
-    /// Reads once; no bytes mean the end of the stream.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<Bytes>> {
-        if self.buffer.capacity() < self.room {
-            self.buffer.reserve(self.room);
-        }
-        match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.buffer) {
-            Poll::Pending => {
-                // An idle connection keeps no large buffer.
-                if self.room == SMALL && self.buffer.capacity() > SMALL {
-                    self.buffer = BytesMut::new();
-                }
-                Poll::Pending
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(_)) => {
-                self.room = if self.buffer.len() >= SMALL { LARGE } else { SMALL };
-                Poll::Ready(Ok(self.buffer.split().freeze()))
-            }
-        }
-    }
-}
-
 impl Relay {
     pub(crate) fn new(joined: Joined, doors: Doors) -> Relay {
         let Joined { client, upstream, connection, mut context, .. } = joined;
@@ -175,34 +94,12 @@ impl Relay {
     }
 
     /// Says the last word and closes both sides. The target's side goes first, so that nothing stays idle there.
-    pub(crate) async fn close(mut self) {
-        let goodbye = async {
-            while let Some(bytes) = self.upstream.queue.pop_front() {
-                self.upstream.stream.write_all(&bytes).await?;
-            }
-            self.upstream.stream.shutdown().await
-        };
-        // Whoever is gone already need not be told.
-        let _ = timeout(FAREWELL, goodbye).await;
-        drop(self.upstream);
-        let goodbye = async {
-            while let Some(bytes) = self.client.queue.pop_front() {
-                self.client.stream.write_all(&bytes).await?;
-            }
-            self.client.stream.shutdown().await?;
-            // The kernel answers unread bytes with a reset, which takes the last word away from the client.
-            let mut left = if self.over.is_some_and(|over| over.reason == EndReason::Protocol) { DRAIN } else { 0 };
-            while left > 0 {
-                self.client.buffer.clear();
-                self.client.buffer.reserve(SMALL);
-                match self.client.stream.read_buf(&mut self.client.buffer).await? {
-                    0 => break,
-                    count => left = left.saturating_sub(count),
-                }
-            }
-            Ok::<(), std::io::Error>(())
-        };
-        let _ = timeout(FAREWELL, goodbye).await;
+    pub(crate) async fn close(self) {
+        let reason = self.over.map(|over| over.reason);
+        // What waits for the target is sent only if the client itself said goodbye: after the end of a grant, nothing is.
+        self.upstream.close(reason == Some(EndReason::Closed), 0).await;
+        // The kernel answers unread bytes with a reset, which takes the last word away from the client.
+        self.client.close(true, if reason == Some(EndReason::Protocol) { DRAIN } else { 0 }).await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {

@@ -94,7 +94,7 @@ pub(crate) async fn run(args: &Args, out: &Out) -> Result<(), Failure> {
 }
 
 fn settings(access: &Access, service_file: &str, show: bool) -> Settings {
-    let root = access.ca.as_ref().map_or_else(|| "system".to_owned(), |path| path.display().to_string());
+    let root = access.root();
     Settings {
         kind: "connection",
         api_version: belay_web::shape::API_VERSION,

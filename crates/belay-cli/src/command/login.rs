@@ -1,12 +1,12 @@
 //! `belay login`: trades a password or a token for a kept login.
 
 use crate::client::Client;
+use crate::command::server::API_AUTHORITY_FILE;
 use crate::failure::{Exit, Failure};
 use crate::home::{Home, Login};
 use crate::output::Out;
 use crate::prompt;
 use belay_server::server::API_FILE;
-use belay_server::tls::CA_FILE;
 use belay_web::shape::{self, LoggedIn, Me};
 use secrecy::ExposeSecret;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,8 @@ fn local(dir: Option<&Path>) -> Result<Found, Failure> {
         })
     };
     let url = read(API_FILE)?.trim().to_owned();
-    Ok((url, Some(read(CA_FILE)?.into_bytes()), read(TOKEN_FILE)?.trim().to_owned()))
+    let authority = std::fs::read(dir.join(API_AUTHORITY_FILE)).ok();
+    Ok((url, authority, read(TOKEN_FILE)?.trim().to_owned()))
 }
 
 async fn remote(args: &Args, out: &Out) -> Result<Found, Failure> {

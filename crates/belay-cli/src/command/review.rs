@@ -39,11 +39,16 @@ async fn owed(client: &Client, out: &Out) -> Result<(), Failure> {
     let mut list: List<Grant> = client.get(&["grants"], &[("all", "true")]).await?;
     list.items.retain(|grant| grant.break_glass && grant.reviewed_by.is_none());
     out.list(&list);
-    match list.items.iter().find(|grant| grant.principal != client.user()) {
-        Some(grant) => {
+    let by_caller = || list.items.iter().filter(|grant| grant.principal != client.user());
+    match (by_caller().find(|grant| grant.ended_at.is_some()), by_caller().next()) {
+        (Some(grant), _) => {
             out.next(&format!("belay audit search 'grant:{}'; then belay review {} -m NOTE", grant.id, grant.id));
         }
-        None => out.say("nothing owes a review by you"),
+        (None, Some(live)) => {
+            out.say(&format!("{} owes a review once it has ended", live.id));
+            out.next(&format!("belay revoke {} ends it now", live.id));
+        }
+        (None, None) => out.say("nothing owes a review by you"),
     }
     Ok(())
 }

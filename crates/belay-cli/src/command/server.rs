@@ -121,9 +121,24 @@ async fn start_gateway(config: &Config, foundation: &Foundation) -> Result<Gatew
     started.map_err(|cause| StartError::Listen { what: "PostgreSQL", address: config.listen.postgres, cause })
 }
 
-/// Leaves the API's address for the command line of this machine.
-fn tell_where(config: &Config, api: &TlsListener) -> std::io::Result<()> {
+/// The API's authority beside its address; absent where the system's authorities vouch for it.
+pub(crate) const API_AUTHORITY_FILE: &str = "api.pem";
+
+/// Leaves the API's address for the command line of this machine, and who vouches for it.
+fn tell_where(config: &Config, identity: &ServerIdentity, api: &TlsListener) -> std::io::Result<()> {
+    let authority = config.data_dir.join(API_AUTHORITY_FILE);
+    match identity.ca() {
+        Some(ca) => std::fs::write(&authority, std::fs::read(ca)?)?,
+        None => match std::fs::remove_file(&authority) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        },
+    }
     let host = match api.address().ip() {
+        // A certificate of one's own seldom names `localhost`.
+        ip if (ip.is_loopback() || ip.is_unspecified()) && config.tls.is_some() && !config.listen.names.is_empty() => {
+            config.listen.names.first().cloned().unwrap_or_default()
+        }
         ip if ip.is_loopback() || ip.is_unspecified() => "localhost".to_owned(),
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),

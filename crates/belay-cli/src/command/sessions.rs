@@ -38,7 +38,11 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
         }
         Act::End { session } => {
             let ended: Ended = client.post(&["sessions", &session, "end"], &()).await?;
-            out.say(&format!("{}: {} connections ended; the grant is still live", ended.session, ended.connections));
+            let connections = match ended.connections {
+                1 => "1 connection".to_owned(),
+                number => format!("{number} connections"),
+            };
+            out.say(&format!("{}: {connections} ended; the grant is still live", ended.session));
             out.next("belay revoke GRANT, if it must not come back");
         }
     }
