@@ -5,6 +5,8 @@ use belay_model::BindValue;
 
 /// The longest bind value the ledger keeps whole.
 const VALUE_LIMIT: usize = 4096;
+/// What the server keeps of a name (`NAMEDATALEN` without its NUL).
+const NAME_LENGTH: usize = 63;
 
 /// The text of a Query: everything up to its one NUL, which is the last byte.
 pub fn query_text(frame: &[u8]) -> Result<&[u8], WireError> {
@@ -17,7 +19,7 @@ pub fn query_text(frame: &[u8]) -> Result<&[u8], WireError> {
 /// A Parse: the statement's name and its text.
 pub fn parse(frame: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
     let mut body = Body::new(frame, 'P');
-    let (name, text) = (body.name()?, body.name()?);
+    let (name, text) = (kept_name(body.name()?), body.name()?);
     let types = body.count()?;
     body.skip(types.saturating_mul(4))?;
     body.end()?;
@@ -38,7 +40,7 @@ pub struct Bind<'a> {
 /// A Bind, with its values if `keep`.
 pub fn bind(frame: &[u8], keep: bool) -> Result<Bind<'_>, WireError> {
     let mut body = Body::new(frame, 'B');
-    let (portal, statement) = (body.name()?, body.name()?);
+    let (portal, statement) = (kept_name(body.name()?), kept_name(body.name()?));
     let formats = body.shorts()?;
     let count = body.count()?;
     let mut values = keep.then(|| Vec::with_capacity(count.min(64)));
@@ -79,7 +81,7 @@ fn hex(bytes: &[u8]) -> String {
 /// An Execute: the portal's name.
 pub fn execute(frame: &[u8]) -> Result<&[u8], WireError> {
     let mut body = Body::new(frame, 'E');
-    let portal = body.name()?;
+    let portal = kept_name(body.name()?);
     body.skip(4)?;
     body.end()?;
     Ok(portal)
@@ -89,15 +91,14 @@ pub fn execute(frame: &[u8]) -> Result<&[u8], WireError> {
 pub fn target_of(frame: &[u8], tag: char) -> Result<(u8, &[u8]), WireError> {
     let mut body = Body::new(frame, tag);
     let kind = body.byte()?;
-    let name = body.name()?;
+    let name = kept_name(body.name()?);
     body.end()?;
     if matches!(kind, b'S' | b'P') { Ok((kind, name)) } else { Err(WireError::Format(tag)) }
 }
 
-/// A name as the server keeps it: PostgreSQL cuts names at 63 bytes for SQL's PREPARE, not for the protocol's,
-/// and the two share one table only up to that length.
-pub fn name_of(bytes: &[u8]) -> Box<[u8]> {
-    Box::from(bytes)
+/// A name as the server keeps it: it tells statements and portals apart by the first 63 bytes of their names.
+fn kept_name(name: &[u8]) -> &[u8] {
+    name.get(..NAME_LENGTH).unwrap_or(name)
 }
 
 /// The row count at the end of a command tag: `SELECT 3`, `INSERT 0 1`; `None` for `BEGIN`.
@@ -202,6 +203,12 @@ mod tests {
         for end in 0..frame.len() {
             assert!(bind(&frame[..end], true).is_err(), "{end}");
         }
+    }
+
+    #[test]
+    fn names_are_as_long_as_the_server_keeps_them() {
+        let frame = [b"E\0\0\0\0", &[b'n'; 70][..], b"\0\0\0\0\0"].concat();
+        assert_eq!(execute(&frame), Ok(&[b'n'; 63][..]));
     }
 
     #[test]
