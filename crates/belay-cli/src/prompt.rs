@@ -21,6 +21,19 @@ pub(crate) fn secret(out: &Out, what: &str, instead: &str) -> Result<SecretStrin
     asked.map(SecretString::from).map_err(|_| given_up())
 }
 
+/// Asks for a secret that is new, twice: nobody sees what is typed.
+pub(crate) fn new_secret(out: &Out, what: &str, instead: &str) -> Result<SecretString, Failure> {
+    if !out.may_ask() {
+        return Err(Failure::usage(format!("{what} is needed, and nobody can be asked")).hint(instead));
+    }
+    let asked = inquire::Password::new(&format!("{what}:"))
+        .with_custom_confirmation_message(&format!("{what} again:"))
+        .with_custom_confirmation_error_message("the two are not the same")
+        .with_display_mode(inquire::PasswordDisplayMode::Hidden)
+        .prompt();
+    asked.map(SecretString::from).map_err(|_| given_up())
+}
+
 /// A secret from a file, or from stdin for `-`; one newline at its end is not part of it.
 pub(crate) fn secret_from(path: &Path) -> Result<SecretString, Failure> {
     let mut text = String::new();

@@ -90,7 +90,9 @@ fn a_narrowed_grant_starts_anew_with_less() {
     let mut raw = Raw::log_in(&world.belay, &ticket, SAMPLE_DATABASE);
     assert_eq!(raw.tags("SELECT count(*) FROM items"), "TDCZ");
     world.belay.run("bob", &["grants", "narrow", &ticket.grant, "--resource", "public.orders"]).ok();
-    assert_eq!(raw.read_to_end().last().unwrap().verdict(), "FATAL 57P01 BLY-1031");
+    let said = raw.read_to_end().pop().unwrap();
+    assert_eq!(said.verdict(), "FATAL 57P01 BLY-1031");
+    assert!(said.fields()[&'D'].starts_with("The grant holds less than before."), "{:?}", said.fields());
     assert_eq!(world.sql(&ticket, "SELECT count(*) FROM orders").ok().out, "2000\n");
     let taken = world.sql(&ticket, "SELECT count(*) FROM items");
     assert!(taken.code == 1 && taken.err.contains("42501"), "{}", taken.err);

@@ -6,7 +6,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::Out;
 use crate::prompt;
 use belay_model::Name;
-use belay_web::shape::{List, NewUser, Password, User, UserChange, UserWithToken};
+use belay_web::shape::{List, Me, NewUser, Password, User, UserChange, UserWithToken};
 use reqwest::Method;
 use secrecy::ExposeSecret;
 use std::io::Write;
@@ -85,6 +85,9 @@ struct Change {
     /// The new password, from a file or from stdin for `-`, in place of asking
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Your present password, from a file, in place of asking; needed to set your own
+    #[arg(long, value_name = "FILE")]
+    old_password_file: Option<PathBuf>,
 }
 
 pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
@@ -160,7 +163,8 @@ async fn change(client: &Client, change: Change, out: &Out) -> Result<(), Failur
         return Err(Failure::usage("nothing to change").hint(format!("belay user change {name} --help")));
     }
     if sets_password {
-        set_password(client, name, change.password_file.as_deref(), out).await?;
+        let files = (change.old_password_file.as_deref(), change.password_file.as_deref());
+        set_password(client, name, files, out).await?;
     }
     if changes_person {
         out.one(&client.patch::<User>(&["users", name], &new).await?);
@@ -169,19 +173,23 @@ async fn change(client: &Client, change: Change, out: &Out) -> Result<(), Failur
     Ok(())
 }
 
-async fn set_password(client: &Client, name: &str, file: Option<&Path>, out: &Out) -> Result<(), Failure> {
-    let instead = "hand it in: --password-file -";
-    let own =
-        name == client.user() && client.get::<User>(&["users", name], &[]).await.is_ok_and(|user| user.has_password);
-    let old = if own && out.may_ask() {
-        Some(prompt::secret(out, "old password", instead)?.expose_secret().to_owned())
-    } else {
-        None
+async fn set_password(
+    client: &Client,
+    name: &str,
+    (old, new): (Option<&Path>, Option<&Path>),
+    out: &Out,
+) -> Result<(), Failure> {
+    let own = name == client.user() && client.get::<Me>(&["me"], &[]).await?.has_password;
+    let old = match old {
+        Some(path) => Some(prompt::secret_from(path)?),
+        None if own => Some(prompt::secret(out, "old password", "hand it in: --old-password-file FILE")?),
+        None => None,
     };
-    let new = match file {
+    let new = match new {
         Some(path) => prompt::secret_from(path)?,
-        None => prompt::secret(out, "new password", instead)?,
+        None => prompt::new_secret(out, "new password", "hand it in: --password-file -")?,
     };
+    let old = old.map(|old| old.expose_secret().to_owned());
     let password = Password { old, new: new.expose_secret().to_owned() };
     client.order(Method::PUT, &["users", name, "password"], &password).await?;
     out.say(&format!("the password of {name} is set"));

@@ -92,6 +92,11 @@ impl Desk {
         Ok(after)
     }
 
+    /// Whether the caller has a password.
+    pub async fn has_password(&self, who: &Caller) -> Result<bool, DeskError> {
+        Ok(self.store.reader().await?.look().password_hash(&who.principal.name).await?.is_some())
+    }
+
     /// Sets a password: one's own, with the old one where there is one, or anybody's for an administrator,
     /// which also revokes that person's API tokens.
     pub async fn set_password(
@@ -111,7 +116,13 @@ impl Desk {
                 field: "old_password",
                 message: "the old password is needed to set a new one".to_owned(),
             })?;
-            self.people.authenticate(name.as_str(), old, self.clock.now()).await?;
+            let proven = self.people.authenticate(name.as_str(), old, self.clock.now()).await;
+            proven.map_err(|error| match DeskError::from(error) {
+                DeskError::Unauthenticated => {
+                    DeskError::Invalid { field: "old_password", message: "the old password is wrong".to_owned() }
+                }
+                other => other,
+            })?;
         }
         let hash = self.people.hash(new).await?;
         let (mut act, principal) = self.act(who).await?;

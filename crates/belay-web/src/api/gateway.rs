@@ -24,6 +24,6 @@ async fn gateway(State(doors): State<Arc<Doors>>, _signed: Signed) -> Result<Jso
 /// Who is calling.
 #[utoipa::path(get, path = "/v1/me", tag = "gateway", security(("bearer" = [])),
     responses((status = OK, body = Me), (status = "default", body = Problem, content_type = "application/problem+json")))]
-async fn me(Signed(who): Signed) -> Result<Json<Me>, Problem> {
-    Ok(Json(Me::from(&who.principal)))
+async fn me(State(doors): State<Arc<Doors>>, Signed(who): Signed) -> Result<Json<Me>, Problem> {
+    Ok(Json(Me::new(&who.principal, doors.desk.has_password(&who).await?)))
 }

@@ -28,15 +28,18 @@ pub struct Me {
     pub roles: Vec<String>,
     /// The groups that rules speak of.
     pub groups: Vec<String>,
+    /// Whether they have a password, which is asked for when they set a new one.
+    pub has_password: bool,
 }
 
-impl From<&belay_model::Principal> for Me {
-    fn from(principal: &belay_model::Principal) -> Me {
+impl Me {
+    pub(crate) fn new(principal: &belay_model::Principal, has_password: bool) -> Me {
         Me {
             head: Head::of("me"),
             name: principal.name.to_string(),
             roles: User::role_words(&principal.roles),
             groups: User::group_words(&principal.groups),
+            has_password,
         }
     }
 }

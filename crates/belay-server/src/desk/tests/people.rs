@@ -62,6 +62,11 @@ async fn a_password_lets_in_and_wrong_ones_are_slowed_down_and_recorded() {
     assert!(office.desk.authenticate(minted.secret.reveal()).await.is_ok());
     let again = office.desk.set_password(&alice(), "alice", None, &secret("another password")).await.unwrap_err();
     assert!(matches!(again, DeskError::Invalid { field: "old_password", .. }));
+    let wrong = office.desk.set_password(&alice(), "alice", Some(&secret("is it this?")), &right).await.unwrap_err();
+    assert_eq!(wrong.to_string(), "the old password is wrong");
+    office.pass(2);
+    office.desk.set_password(&alice(), "alice", Some(&right), &right).await.unwrap();
+    assert!(office.desk.has_password(&alice()).await.unwrap() && !office.desk.has_password(&bob()).await.unwrap());
     for name in ["alice", "nobody"] {
         let refused = office.desk.login(name, &secret("wrong wrong wrong"), "").await.unwrap_err();
         assert_eq!(refused, DeskError::Unauthenticated);
