@@ -43,21 +43,29 @@ impl Server {
             "data_dir = \"data\"\n[listen]\npostgres = \"127.0.0.1:{postgres}\"\napi = \"127.0.0.1:{api}\"\nadmin = \"127.0.0.1:{admin}\"\n"
         );
         std::fs::write(dir.path().join("belay.toml"), config).unwrap();
-        let mut command = belay(dir.path());
-        let child = command
-            .arg("server")
-            .arg("--config")
-            .arg(dir.path().join("belay.toml"))
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child = Server::spawn(dir.path());
         let server = Server { url: format!("https://localhost:{api}"), dir, child };
+        server.await_start();
+        server
+    }
+
+    fn spawn(dir: &Path) -> Child {
+        let config = dir.join("belay.toml");
+        belay(dir).arg("server").arg("--config").arg(config).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn await_start(&self) {
         let until = Instant::now() + Duration::from_secs(30);
-        while !server.data().join("api.url").exists() {
+        while !self.data().join("api.url").exists() {
             assert!(Instant::now() < until, "the server did not start");
             std::thread::sleep(Duration::from_millis(20));
         }
-        server
+    }
+
+    fn start_again(&mut self) {
+        std::fs::remove_file(self.data().join("api.url")).unwrap();
+        self.child = Server::spawn(self.dir.path());
+        self.await_start();
     }
 
     fn data(&self) -> PathBuf {
@@ -245,6 +253,58 @@ fn bash_completes_a_target_with_the_script_that_belay_prints() {
     bash.args(["--norc", "-c", script]).env("PATH", path).env("BELAY_HOME", &admin);
     let (_, stdout, stderr) = texts(&bash.output().unwrap());
     assert_eq!(stdout.trim(), "orders", "{stderr}");
+}
+
+#[test]
+fn a_person_sets_their_own_password_with_the_old_one() {
+    let server = Server::start();
+    let admin = server.admin();
+    let file = |name: &str, text: &str| {
+        let path = server.home(name);
+        std::fs::write(&path, format!("{text}\n")).unwrap();
+        path.display().to_string()
+    };
+    let (first, second) = (file("first", "first password"), file("second", "second password"));
+    assert_eq!(run(&admin, &["user", "add", "ann", "--role", "requester", "--password-file", &first]).0, 0);
+    let (home, ca) = (server.home("ann"), server.data().join("ca.pem").display().to_string());
+    let log_in =
+        |password: &str| run(&home, &["login", &server.url, "--ca", &ca, "--user", "ann", "--password-file", password]);
+    assert_eq!(log_in(&first).0, 0);
+
+    let change = ["user", "change", "ann", "--password-file", &second];
+    let (code, _, stderr) = run(&home, &change);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("old password is needed") && stderr.contains("--old-password-file"), "{stderr}");
+    let (code, _, stderr) = run(&home, &[&change[..], &["--old-password-file", &second]].concat());
+    assert!(code == 2 && stderr.contains("the old password is wrong"), "{code} {stderr}");
+    assert_eq!(run(&home, &[&change[..], &["--old-password-file", &first]].concat()).0, 0);
+    assert_eq!((log_in(&first).0, log_in(&second).0), (7, 0));
+}
+
+#[test]
+fn a_local_login_trusts_who_vouches_for_the_server_now() {
+    let mut server = Server::start();
+    let _ = server.admin();
+    let authority = server.data().join("api.pem");
+    assert_eq!(std::fs::read(&authority).unwrap(), std::fs::read(server.data().join("ca.pem")).unwrap());
+    // Another server's certificate and authority serve as one's own here.
+    let other = Server::start();
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    let (config, other) = (server.dir.path().join("belay.toml"), other.data());
+    let listen = std::fs::read_to_string(&config).unwrap();
+    let tls = |ca: &str| {
+        format!("{listen}[tls]\ncert = \"{0}/tls/server.pem\"\nkey = \"{0}/tls/server.key\"\n{ca}", other.display())
+    };
+    for (ca, vouched) in [(format!("ca = \"{}/ca.pem\"\n", other.display()), true), (String::new(), false)] {
+        std::fs::write(&config, tls(&ca)).unwrap();
+        server.start_again();
+        assert_eq!(authority.exists(), vouched);
+        let (code, _, stderr) = run(&server.home("later"), &["login", "--local", server.data().to_str().unwrap()]);
+        assert_eq!(code, if vouched { 0 } else { 8 }, "{stderr}");
+        server.child.kill().unwrap();
+        server.child.wait().unwrap();
+    }
 }
 
 #[test]

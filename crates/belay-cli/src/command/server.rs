@@ -8,9 +8,10 @@ use belay_server::metrics::Metrics;
 use belay_server::server::{self, API_FILE, Foundation, StartError};
 use belay_server::sessions::ConnectionLimits;
 use belay_server::shutdown::{Shutdown, Stopping};
+use belay_server::tls::ServerIdentity;
 use belay_web::{Doors, TlsListener};
 use std::io::IsTerminal;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +64,8 @@ async fn serve(config: &Config, mut stopping: Stopping, out: &Out) -> Result<(),
     let api = listen("the API", config.listen.api, &http).await?;
     let admin = listen("operators", config.listen.admin, &http).await?;
     let gateway = Arc::new(start_gateway(config, &foundation).await?);
-    tell_where(config, &api).map_err(|cause| StartError::DataDir { path: config.data_dir.clone(), cause })?;
+    tell_where(config, &foundation.identity, &api)
+        .map_err(|cause| StartError::DataDir { path: config.data_dir.clone(), cause })?;
     say_where(out, &foundation, [gateway.address(), api.address(), admin.address()]);
 
     let Foundation { desk, ledger, clock, .. } = foundation;
@@ -134,15 +136,15 @@ fn tell_where(config: &Config, identity: &ServerIdentity, api: &TlsListener) -> 
             _ => {}
         },
     }
-    let host = match api.address().ip() {
+    let ip = api.address().ip();
+    let near = ip.is_loopback() || ip.is_unspecified();
+    let host = match config.listen.names.first() {
         // A certificate of one's own seldom names `localhost`.
-        ip if (ip.is_loopback() || ip.is_unspecified()) && config.tls.is_some() && !config.listen.names.is_empty() => {
-            config.listen.names.first().cloned().unwrap_or_default()
-        }
-        ip if ip.is_loopback() || ip.is_unspecified() => "localhost".to_owned(),
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
+        Some(name) if near && config.tls.is_some() => name.clone(),
+        _ if near => "localhost".to_owned(),
+        _ => ip.to_string(),
     };
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
     std::fs::write(config.data_dir.join(API_FILE), format!("https://{host}:{}\n", api.address().port()))
 }
 
