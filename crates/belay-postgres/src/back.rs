@@ -38,7 +38,7 @@ pub(crate) struct Dialled {
     pub(crate) route: CancelRoute,
 }
 
-/// Why a dial failed. The client reads little of it; the operator's log gets the rest through the refusal's detail.
+/// Why a dial failed, for the operator's log.
 #[derive(Debug, thiserror::Error)]
 enum DialError {
     #[error("{0}")]
@@ -62,11 +62,13 @@ pub(crate) async fn dial(upstream: &Upstream, settings: &[(String, String)], fai
     }
 }
 
+/// The operator's log gets the reason; the client only that there is one.
 fn unreachable(upstream: &Upstream, why: &str) -> Refusal {
+    tracing::warn!(target_name = %upstream.target.name, role = upstream.role, "dial failed: {why}");
     Refusal {
         code: Code::TargetDown,
         message: format!("target {} cannot be reached", upstream.target.name),
-        detail: Some(why.to_owned()),
+        detail: Some(Code::TargetDown.why().to_owned()),
         hint: Some(format!("belay target check {}", upstream.target.name)),
     }
 }

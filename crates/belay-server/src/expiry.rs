@@ -17,6 +17,8 @@ use tokio::time::sleep;
 
 /// How long the expiry sleeps at most; a net under the deadlines.
 const NAP: Duration = Duration::from_secs(5);
+/// How long it rests after the store has failed.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// How often the end of a role is tried again; afterwards the sweep goes on trying.
 const TRIES: u32 = 5;
 /// How often roles that should not be there are looked for.
@@ -38,6 +40,7 @@ impl Expiry {
         loop {
             if let Err(error) = self.desk.pass_time().await {
                 tracing::error!("what is due could not be ended, trying again: {error}");
+                sleep(AFTER_ERROR).await;
             }
             let next = self.desk.next_due().await.ok().flatten();
             let nap = next.map_or(NAP, |at| self.clock.now().until(at)).clamp(Duration::from_millis(1), NAP);
@@ -132,9 +135,23 @@ impl Expiry {
                         tracing::warn!(target_name = %name, role, "back ends were not ended: {error}");
                     }
                 }
-                grant => self.end_role(&*control, &name, &role, grant).await,
+                grant => self.end_stray(&*control, &name, &role, grant).await,
             }
         }
+    }
+
+    /// Ends a role without a live grant. The grant may have come to be since the live ones were listed.
+    async fn end_stray(&self, control: &dyn Control, target: &Name, role: &str, grant: Option<GrantId>) {
+        let lock = grant.map(|grant| self.sessions.role_lock(grant)).unwrap_or_default();
+        let _role = lock.lock().await;
+        if let Some(id) = grant {
+            match self.desk.grant(id).await {
+                Ok(Some(grant)) if grant.state.is_live() => return,
+                Ok(_) => {}
+                Err(error) => return tracing::error!(grant = %id, "cannot be looked up, its role stays: {error}"),
+            }
+        }
+        self.end_role(control, target, role, grant).await;
     }
 
     /// Hears of an end: the connections are told now, the target in a task of its own.
@@ -199,7 +216,11 @@ impl Expiry {
     async fn catch_up(&self) {
         for id in self.sessions.grants() {
             match self.desk.grant(id).await {
-                Ok(Some(grant)) if grant.state.is_live() => self.sessions.extend(id, grant.ends_at),
+                // It may have been narrowed: its connections start anew under what it holds.
+                Ok(Some(grant)) if grant.state.is_live() => {
+                    self.sessions.renew(id, grant.ends_at, EndReason::Narrowed);
+                    self.end_backends(&grant).await;
+                }
                 Ok(Some(grant)) => self.begin_end(&Arc::new(grant), EndReason::Revoked),
                 Ok(None) => self.sessions.end(id, EndReason::Revoked),
                 Err(error) => {

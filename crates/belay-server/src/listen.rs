@@ -268,6 +268,11 @@ impl Worker {
         let held = std::mem::replace(&mut joined.held, Box::new(()));
         let gauge = metrics::gauge!(crate::metrics::SESSIONS_ACTIVE);
         gauge.increment(1.0);
+        if context.cut_in_transaction
+            && let Err(error) = self.keeper.desk.set_cut_in_transaction(context.session, false).await
+        {
+            tracing::error!(session = %context.session, "stays marked as cut: {error}");
+        }
         let mut relay = Relay::new(joined, self.doors.clone());
         let ended = relay.run().await;
         if ended.cut {

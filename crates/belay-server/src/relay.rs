@@ -111,13 +111,15 @@ impl Relay {
                 return self.finished();
             }
             self.carry_out(cx);
+            // Refusals answer themselves: a client that sends and never reads must not fill the queue with them.
+            let held_back = self.client.is_full() || self.upstream.is_full();
             if self.over.is_some() {
                 return self.finished();
             }
             let client_free = self.poll_write(cx, Which::Client);
             let upstream_free = self.poll_write(cx, Which::Upstream);
-            let mut progress = false;
-            if upstream_free && listen_to_client && self.connection.wants_client() {
+            let mut progress = held_back && !self.client.is_full() && !self.upstream.is_full();
+            if client_free && upstream_free && listen_to_client && self.connection.wants_client() {
                 listen_to_client = self.poll_read(cx, Which::Client);
                 progress |= listen_to_client;
             }
@@ -179,11 +181,11 @@ impl Relay {
 
     /// Carries out what the connection wants, in order, until a record has to be waited for.
     fn carry_out(&mut self, cx: &mut Context<'_>) {
-        while self.waiting.is_none() && self.over.is_none() {
+        while self.waiting.is_none() && self.over.is_none() && !self.client.is_full() && !self.upstream.is_full() {
             let Some(output) = self.connection.poll() else { return };
             match output {
-                Output::ToClient(bytes) => self.client.queue.push_back(bytes),
-                Output::ToUpstream(bytes) => self.upstream.queue.push_back(bytes.into_bytes()),
+                Output::ToClient(bytes) => self.client.push(bytes),
+                Output::ToUpstream(bytes) => self.upstream.push(bytes.into_bytes()),
                 Output::Decide(statements) => {
                     let now = self.doors.clock.now();
                     let decision = if self.doors.ledger.is_up() {
@@ -297,7 +299,7 @@ impl Relay {
         let _ = self.connection.handle(Input::End(reason), self.doors.clock.now());
         while let Some(output) = self.connection.poll() {
             match output {
-                Output::ToClient(bytes) => self.client.queue.push_back(bytes),
+                Output::ToClient(bytes) => self.client.push(bytes),
                 Output::Record { event, .. } => drop(self.doors.ledger.record_late(event)),
                 Output::ToUpstream(_) | Output::Decide(_) | Output::Close(_) => {}
             }

@@ -10,6 +10,7 @@ mod ledger_down;
 mod main_job;
 mod measured_rules;
 mod not_started;
+mod notified;
 mod people;
 mod protocol;
 mod robustness;

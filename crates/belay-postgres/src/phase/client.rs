@@ -139,10 +139,7 @@ impl Established {
         let name = Box::from(name);
         let (text, mut statements) = self.classified(text);
         if self.names.is_full() {
-            let mut full = Statement::new(Effect::Opaque, "Parse");
-            full.code = Some(Code::TooLarge);
-            full.because = Some("this connection keeps too many prepared statements".to_owned());
-            statements = Arc::from([full]);
+            statements = too_much("Parse");
         }
         let prepared = Arc::new(Prepared { text: Arc::clone(&text), statements: Arc::clone(&statements) });
         self.judge(Judged { bytes, statements, text, what: What::Parse(name, prepared) });
@@ -160,7 +157,10 @@ impl Established {
                 return Ok(());
             }
         };
-        let (statements, text) = (Arc::clone(&prepared.statements), Arc::clone(&prepared.text));
+        let (mut statements, text) = (Arc::clone(&prepared.statements), Arc::clone(&prepared.text));
+        if self.names.is_full() {
+            statements = too_much("Bind");
+        }
         let name = Box::from(bound.portal);
         let portal = Arc::new(Portal { prepared, values: bound.values });
         self.judge(Judged { bytes, statements, text, what: What::Bind(name, portal) });
@@ -214,6 +214,10 @@ impl Established {
 
     fn forward(&mut self, judged: Judged, permit: Permit, now: Timestamp) {
         let Judged { bytes, statements, text, what } = judged;
+        let discards = matches!(what, What::Query | What::Execute(_));
+        if discards && statements.iter().any(|statement| statement.verb == "DISCARD ALL") {
+            self.names.forget_all();
+        }
         let due = match what {
             What::Query | What::Call => {
                 let (number, record) = self.recorder.permitted(text, None, &statements, now);
@@ -266,6 +270,13 @@ impl Established {
         self.tell_client(error_response(&report));
         self.tell_client(ready_for_query(TransactionStatus::Idle));
     }
+}
+
+fn too_much(verb: &str) -> Arc<[Statement]> {
+    let mut full = Statement::new(Effect::Opaque, verb);
+    full.code = Some(Code::TooLarge);
+    full.because = Some("this connection keeps too many prepared statements and portals".to_owned());
+    Arc::from([full])
 }
 
 /// Something that SQL made: it was judged when it was made, under the same grant.

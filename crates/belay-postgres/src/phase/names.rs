@@ -6,7 +6,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// How many prepared statements or portals a connection may keep.
-pub(super) const NAME_LIMIT: usize = 10_000;
+const NAME_LIMIT: usize = 10_000;
+/// How many bytes of texts and values a connection may keep with them.
+const BYTE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// A prepared statement.
 #[derive(Debug)]
@@ -26,6 +28,19 @@ pub(super) struct Portal {
     pub(super) values: Option<Vec<BindValue>>,
 }
 
+impl Portal {
+    fn size(&self) -> usize {
+        let size = |value: &BindValue| match value {
+            BindValue::Text(text) | BindValue::Binary(text) => text.len() + VALUE,
+            BindValue::Null | BindValue::Masked | BindValue::Long(_) => VALUE,
+        };
+        self.values.iter().flatten().map(size).sum()
+    }
+}
+
+/// What a value takes beside its text.
+const VALUE: usize = size_of::<BindValue>();
+
 /// What a name in a Bind means.
 pub(super) enum Meaning<T> {
     /// This.
@@ -42,31 +57,51 @@ pub(super) enum Meaning<T> {
 pub(super) struct Names {
     statements: HashMap<Box<[u8]>, Arc<Prepared>>,
     portals: HashMap<Box<[u8]>, Arc<Portal>>,
+    /// Bytes of the statements' texts.
+    texts: usize,
+    /// Bytes of the portals' values.
+    values: usize,
 }
 
 impl Names {
     pub(super) fn is_full(&self) -> bool {
-        self.statements.len().max(self.portals.len()) >= NAME_LIMIT
+        let names = self.statements.len().max(self.portals.len());
+        names >= NAME_LIMIT || self.texts.saturating_add(self.values) >= BYTE_LIMIT
     }
 
     pub(super) fn parsed(&mut self, name: Box<[u8]>, prepared: Arc<Prepared>) {
-        self.statements.insert(name, prepared);
+        self.texts += prepared.text.len();
+        if let Some(replaced) = self.statements.insert(name, prepared) {
+            self.texts = self.texts.saturating_sub(replaced.text.len());
+        }
     }
 
     pub(super) fn bound(&mut self, name: Box<[u8]>, portal: Arc<Portal>) {
-        self.portals.insert(name, portal);
+        self.values += portal.size();
+        if let Some(replaced) = self.portals.insert(name, portal) {
+            self.values = self.values.saturating_sub(replaced.size());
+        }
     }
 
     pub(super) fn closed(&mut self, kind: u8, name: &[u8]) {
-        match kind {
-            b'S' => drop(self.statements.remove(name)),
-            _ => drop(self.portals.remove(name)),
+        if kind == b'S' {
+            let closed = self.statements.remove(name);
+            self.texts = self.texts.saturating_sub(closed.map_or(0, |prepared| prepared.text.len()));
+            return;
         }
+        let closed = self.portals.remove(name);
+        self.values = self.values.saturating_sub(closed.map_or(0, |portal| portal.size()));
     }
 
     /// Portals end with their transaction.
     pub(super) fn transaction_ended(&mut self) {
         self.portals.clear();
+        self.values = 0;
+    }
+
+    /// `DISCARD ALL` gives everything up.
+    pub(super) fn forget_all(&mut self) {
+        *self = Names::default();
     }
 
     /// The statement called `name`, the answers in `pending` still being due.
@@ -80,7 +115,10 @@ impl Names {
                 Pending::Parse(parsed, prepared) if **parsed == *name => {
                     return if in_batch { Meaning::Known(Arc::clone(prepared)) } else { Meaning::Unsettled };
                 }
-                Pending::Close(b'S', closed) if **closed == *name => return Meaning::Foreign,
+                // A batch that fails before it leaves the name as it was.
+                Pending::Close(b'S', closed) if **closed == *name => {
+                    return if in_batch { Meaning::Foreign } else { Meaning::Unsettled };
+                }
                 due if due.ends_with_ready() => in_batch = false,
                 _ => {}
             }
@@ -99,7 +137,9 @@ impl Names {
                 Pending::Bind(bound, portal) if **bound == *name => {
                     return if in_batch { Meaning::Known(Arc::clone(portal)) } else { Meaning::Unsettled };
                 }
-                Pending::Close(b'P', closed) if **closed == *name => return Meaning::Foreign,
+                Pending::Close(b'P', closed) if **closed == *name => {
+                    return if in_batch { Meaning::Foreign } else { Meaning::Unsettled };
+                }
                 due if due.ends_with_ready() => in_batch = false,
                 _ => {}
             }

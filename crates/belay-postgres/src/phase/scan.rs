@@ -2,6 +2,8 @@
 
 /// The longest body that is opened. Longer ones of these kinds do not come from a PostgreSQL server.
 const OPENED_LIMIT: usize = 1024 * 1024;
+/// How much of a longer error is looked at.
+const GLANCE: usize = 4096;
 
 /// What is at the head of the target's bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,6 +12,8 @@ pub(super) enum Step {
     Pass(usize),
     /// A whole message of this type and length to look at.
     Open(u8, usize),
+    /// An error of this length that is too long to hold: what is there of it says enough, the rest only passes.
+    Glance(usize),
     /// The beginning of a message that must be whole before anything is done with it.
     Hold,
 }
@@ -31,6 +35,11 @@ pub(super) struct Scan {
 }
 
 impl Scan {
+    /// Lets the message at the head pass.
+    pub(super) fn pass(&mut self, length: usize) {
+        self.passing = length;
+    }
+
     /// Whether everything forwarded so far ends at the end of a message.
     pub(super) fn is_between_messages(&self) -> bool {
         self.passing == 0
@@ -58,7 +67,9 @@ impl Scan {
 
 fn opened(tag: u8, length: usize, available: usize) -> Result<Step, ScanError> {
     match length {
-        length if length > OPENED_LIMIT => Err(ScanError::Length),
+        // PostgreSQL quotes the whole of a value that it cannot read. Severity and SQLSTATE come first.
+        length if length > OPENED_LIMIT && tag == b'E' && available >= GLANCE => Ok(Step::Glance(length)),
+        length if length > OPENED_LIMIT && tag != b'E' => Err(ScanError::Length),
         length if length > available => Ok(Step::Hold),
         length => Ok(Step::Open(tag, length)),
     }
@@ -112,7 +123,7 @@ mod tests {
             for end in [cut, bytes.len()] {
                 while start < end {
                     match scan.step(&bytes[start..end]).unwrap() {
-                        Step::Pass(length) => start += length,
+                        Step::Pass(length) | Step::Glance(length) => start += length,
                         Step::Open(tag, length) => {
                             seen.push(tag);
                             start += length;
@@ -132,5 +143,16 @@ mod tests {
         assert_eq!(Scan::default().step(b"D\0\0\0\x03"), Err(ScanError::Length));
         assert_eq!(Scan::default().step(b"D\xff\0\0\0"), Err(ScanError::Length));
         assert_eq!(Scan::default().step(b"C\0\xff\0\0"), Err(ScanError::Length));
+    }
+
+    #[test]
+    fn an_error_that_quotes_megabytes_is_looked_at_and_passes() {
+        let mut bytes = b"E\0\x20\0\0SERROR\0VERROR\0C22P02\0M".to_vec();
+        assert_eq!(Scan::default().step(&bytes), Ok(Step::Hold));
+        bytes.resize(5000, b'x');
+        let mut scan = Scan::default();
+        assert_eq!(scan.step(&bytes), Ok(Step::Glance(0x20_0001)));
+        scan.pass(0x20_0001);
+        assert_eq!(scan.step(&bytes), Ok(Step::Pass(5000)));
     }
 }

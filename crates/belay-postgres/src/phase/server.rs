@@ -26,6 +26,11 @@ impl Established {
                     let tail = chunk.split_off(done);
                     self.partial.extend_from_slice(&tail);
                 }
+                Step::Glance(length) => {
+                    // What stands in for a refused statement gets a short error, so this one is never replaced.
+                    self.handle_error(rest.get(5..).unwrap_or_default(), now);
+                    self.scan.pass(length);
+                }
                 Step::Open(tag, length) => {
                     let body = rest.get(5..length).unwrap_or_default();
                     match self.handle_message(tag, body, now)? {
@@ -157,12 +162,15 @@ impl Established {
             Some(Pending::Execute(running)) => running.sqlstate = Some(sqlstate.to_owned()),
             _ => {}
         }
+        let in_batch = self.pending.front().is_some_and(|due| !due.ends_with_ready());
         self.pop_execute(now);
         while self.pending.front().is_some_and(|due| !due.ends_with_ready()) {
             if let Some(Pending::Execute(running)) = self.pending.pop_front() {
                 self.after_bytes.push(self.recorder.skipped(running.statement, self.status, now));
             }
         }
+        // The target ignores everything up to a Sync that the client has not sent yet.
+        self.batch.skipping |= in_batch && self.pending.is_empty();
     }
 
     /// What the client is told of a refused statement. In a transaction that has failed already, every statement

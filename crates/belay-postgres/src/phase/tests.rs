@@ -277,6 +277,39 @@ fn a_query_behind_a_batch_without_sync_gets_the_answers_out_and_cannot_hide_its_
 }
 
 #[test]
+fn after_an_error_in_a_batch_everything_up_to_the_sync_is_dropped_here_as_it_is_there() {
+    let mut wire = Wire::new();
+    wire.client(&[parse("", "SELECT nope"), message(b'H', b"")].concat());
+    wire.target(&failed("42703"));
+    wire.client(&[query("SELECT 1").to_vec(), execute("")].concat());
+    assert_eq!(wire.target_got(), "PH");
+    wire.client(&sync());
+    wire.target(&ready(b'I'));
+    assert_eq!((wire.target_got(), wire.client_got()), ("S".to_owned(), "42703 ZI".to_owned()));
+    wire.client(&query("SELECT 2"));
+    assert_eq!(wire.target_got(), "Q", "the connection goes on");
+}
+
+#[test]
+fn a_close_in_a_batch_that_fails_does_not_hide_what_runs_afterwards() {
+    let mut wire = Wire::new();
+    wire.client(&[parse("x", "SELECT 'seen'"), sync()].concat());
+    wire.target(&[message(b'1', b""), ready(b'I')].concat());
+    let failing = [parse("", "SELECT nope"), message(b'C', b"Sx\0"), sync()].concat();
+    wire.client(&[failing, bind("", "x"), execute(""), sync()].concat());
+    wire.target(&[failed("42703"), ready(b'I')].concat());
+    let texts: Vec<_> = wire
+        .records
+        .iter()
+        .filter_map(|kind| match kind {
+            EventKind::Statement { text, .. } => Some(&**text),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(texts, ["SELECT 'seen'"]);
+}
+
+#[test]
 fn a_function_call_is_refused_and_unknown_messages_end_the_connection() {
     let mut wire = Wire::new();
     wire.client(&message(b'F', b"\0\0\0\x01\0\0\0\0\0\0"));

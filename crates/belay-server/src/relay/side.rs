@@ -17,13 +17,17 @@ const SMALL: usize = 8 * 1024;
 const LARGE: usize = 64 * 1024;
 /// How long the other end may take to read its last word.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// How much may wait to be written before what makes it has to wait.
+const FULL: usize = 256 * 1024;
 /// How many pieces are written at once.
 const SLICES: usize = 16;
 
 /// One side: its stream, what is to be written to it, what is being read from it.
 pub(super) struct Side {
     stream: Box<dyn Stream>,
-    pub(super) queue: VecDeque<Bytes>,
+    queue: VecDeque<Bytes>,
+    /// Bytes in the queue.
+    queued: usize,
     unflushed: bool,
     buffer: BytesMut,
     /// How much room the next read gets.
@@ -32,7 +36,18 @@ pub(super) struct Side {
 
 impl Side {
     pub(super) fn new(stream: Box<dyn Stream>) -> Side {
-        Side { stream, queue: VecDeque::new(), unflushed: false, buffer: BytesMut::new(), room: SMALL }
+        Side { stream, queue: VecDeque::new(), queued: 0, unflushed: false, buffer: BytesMut::new(), room: SMALL }
+    }
+
+    /// Queues bytes to be written.
+    pub(super) fn push(&mut self, bytes: Bytes) {
+        self.queued += bytes.len();
+        self.queue.push_back(bytes);
+    }
+
+    /// Whether so much is queued that nothing should be added.
+    pub(super) fn is_full(&self) -> bool {
+        self.queued >= FULL
     }
 
     /// Writes what is queued. Ready when nothing is left.
@@ -58,6 +73,7 @@ impl Side {
 
     /// Takes so many bytes off the queue.
     fn written(&mut self, mut count: usize) {
+        self.queued = self.queued.saturating_sub(count);
         while let Some(front) = self.queue.front_mut() {
             let here = count.min(front.len());
             front.advance(here);

@@ -7,6 +7,7 @@ use crate::shape::{Ended, List, Session};
 use crate::{Doors, Problem};
 use axum::Json;
 use axum::extract::{Path, State};
+use belay_model::{EndReason, Event, EventKind};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -40,6 +41,13 @@ async fn end(
     let live = doors.gateway()?.sessions().connections();
     let connections = live.iter().filter(|connection| connection.session == Some(session.id)).count();
     let grant = doors.desk.grant(session.grant).await?;
+    let kind = EventKind::SessionEnded { reason: EndReason::Ended };
+    let mut event = Event::new(doors.clock.now(), kind).by(who.principal.name.as_str()).under(session.grant);
+    (event.session, event.target) = (Some(session.id), Some(session.target.as_str().into()));
+    // Ending takes a right away, so it is done even if it cannot be recorded now.
+    if doors.ledger.record_durable(event.clone()).await.is_err() && doors.ledger.record_late(event).is_err() {
+        tracing::error!(session = %session.id, "its end was not recorded: the ledger's queue is full");
+    }
     doors.gateway()?.end_session(&grant.ok_or_else(Problem::internal)?);
     Ok(Json(Ended::new(session.id, connections)))
 }
