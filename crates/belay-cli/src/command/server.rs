@@ -52,9 +52,26 @@ pub(crate) async fn run(args: &Args, out: &Out) -> Result<(), Failure> {
         return Ok(());
     }
     log_to_stderr();
+    raise_descriptor_limit(&config);
     let shutdown = Shutdown::default();
     shutdown.on_signals().map_err(|error| Failure::new(Exit::Failure, format!("signals cannot be taken: {error}")))?;
     serve(&config, shutdown.subscribe(), out).await.map_err(|error| not_started(&error))
+}
+
+/// Every connection takes two descriptors, and the soft limit of many systems is 1024 for a whole process.
+fn raise_descriptor_limit(config: &Config) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // An error leaves the limit as it was, which the next lines tell.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let (allowed, wanted) = (getrlimit(Resource::Nofile).current, config.limits.connections.size() as u64 * 2 + 256);
+    if allowed.is_some_and(|allowed| allowed < wanted) {
+        tracing::warn!(
+            ?allowed,
+            wanted,
+            "too few file descriptors for `limits.connections`; raise the limit of open files"
+        );
+    }
 }
 
 async fn serve(config: &Config, mut stopping: Stopping, out: &Out) -> Result<(), StartError> {
