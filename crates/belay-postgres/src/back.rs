@@ -12,7 +12,7 @@ use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCR
 use postgres_protocol::message::{backend, frontend};
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
@@ -38,7 +38,7 @@ pub(crate) struct Dialled {
     pub(crate) route: CancelRoute,
 }
 
-/// Why a dial failed, for the operator's log.
+/// Why a dial failed. The client reads little of it; the operator's log gets the rest through the refusal's detail.
 #[derive(Debug, thiserror::Error)]
 enum DialError {
     #[error("{0}")]
@@ -62,13 +62,11 @@ pub(crate) async fn dial(upstream: &Upstream, settings: &[(String, String)], fai
     }
 }
 
-/// The operator's log gets the reason; the client only that there is one.
 fn unreachable(upstream: &Upstream, why: &str) -> Refusal {
-    tracing::warn!(target_name = %upstream.target.name, role = upstream.role, "dial failed: {why}");
     Refusal {
         code: Code::TargetDown,
         message: format!("target {} cannot be reached", upstream.target.name),
-        detail: Some(Code::TargetDown.why().to_owned()),
+        detail: Some(why.to_owned()),
         hint: Some(format!("belay target check {}", upstream.target.name)),
     }
 }
@@ -277,7 +275,8 @@ async fn fill(wire: &mut Wire) -> Result<(), DialError> {
     }
 }
 
-/// Sends a cancel request on. It goes in the clear, as libpq's does before version 17: it holds nothing but the key.
+/// Sends a cancel request on and waits until the target has dealt with it. It goes in the clear, as libpq's does before
+/// version 17: it holds nothing but the key.
 pub(crate) async fn cancel(route: &CancelRoute) -> io::Result<()> {
     let mut packet = BytesMut::new();
     packet.put_u32(u32::try_from(route.key.key.len() + 12).unwrap_or(16));
@@ -286,13 +285,22 @@ pub(crate) async fn cancel(route: &CancelRoute) -> io::Result<()> {
     packet.put_slice(&route.key.key);
     let send = async {
         if route.host.starts_with('/') {
-            let mut stream = UnixStream::connect(format!("{}/.s.PGSQL.{}", route.host, route.port)).await?;
-            stream.write_all(&packet).await?;
-            return stream.shutdown().await;
+            let stream = UnixStream::connect(format!("{}/.s.PGSQL.{}", route.host, route.port)).await?;
+            return hand_over(stream, &packet).await;
         }
-        let mut stream = TcpStream::connect((route.host.as_str(), route.port)).await?;
-        stream.write_all(&packet).await?;
-        stream.shutdown().await
+        hand_over(TcpStream::connect((route.host.as_str(), route.port)).await?, &packet).await
     };
     timeout(CANCEL_TIME, send).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// The target closes once it has signalled. A client that were let go earlier could have its next statement cancelled.
+async fn hand_over(mut stream: impl AsyncRead + AsyncWrite + Unpin, packet: &[u8]) -> io::Result<()> {
+    stream.write_all(packet).await?;
+    match stream.read(&mut [0u8; 1]).await {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(io::ErrorKind::InvalidData.into()),
+        // Its end, too: a target may close without having read everything.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
+        Err(error) => Err(error),
+    }
 }

@@ -156,4 +156,5 @@ def cancel_once(sleep, cancel, sqlstate_of):
     require("error" in ended, "the statement was not cancelled")
     state, message = sqlstate_of(ended["error"])
     require(state == "57014", f"SQLSTATE {state}, wanted 57014: {message}")
+    require(ended["at"] >= asked, "cancelled before it was asked for, by the cancel of the statement before")
     return (ended["at"] - asked) * 1000

@@ -1,10 +1,16 @@
 """psycopg 3 on the libpq it ships: text and binary parameters, prepared statements, pipelines, COPY, cancel."""
 
+import contextlib
+import threading
+import time
+
 import psycopg
 from psycopg import errors, pq
 
 import matrix
 from matrix import READ, UNTOUCHED, WRITE, Report, require, require_refused
+
+ROUNDS = 60
 
 
 def connect(root=None, **more):
@@ -123,6 +129,32 @@ def check_cancel(report, conn, name=None):
         require(ms < matrix.CANCEL_MS, f"over {matrix.CANCEL_MS} ms")
 
 
+def check_cancel_ends_with_it(report, conn):
+    """PostgreSQL signals a back end twice for one request. libpq waits until the other side of the cancel connection
+    closes, which must not be before both signals are out: the second would hit the statement that comes next."""
+
+    def sleep():
+        with contextlib.suppress(errors.QueryCanceled):
+            conn.execute("SELECT pg_sleep(30)")
+
+    with report.check("cancel: the statement after it is not hit") as note:
+        early = 0
+        for _ in range(ROUNDS):
+            thread = threading.Thread(target=sleep, daemon=True)
+            thread.start()
+            time.sleep(0.02)
+            conn.cancel_safe()
+            thread.join(1)
+            if thread.is_alive():
+                # On a busy machine the first may come before the statement has begun.
+                early += 1
+                conn.cancel_safe()
+                thread.join(35)
+            conn.execute("SELECT pg_sleep(0.01)")
+        note(f"{ROUNDS} cancels, {early} of them too early")
+        require(early < ROUNDS / 4, "cancels are lost")
+
+
 def main():
     report = Report("psycopg 3")
     conn = connect()
@@ -138,6 +170,7 @@ def main():
     check_pipeline(report, conn)
     check_cancel(report, conn)
     matrix.check_cancel(report, lambda: conn.execute("SELECT pg_sleep(30)"), conn.cancel, sqlstate_of)
+    check_cancel_ends_with_it(report, conn)
     with report.check("still usable at the end"):
         require(run(READ)[0][0] > 0, "no rows")
     report.exit()
