@@ -106,7 +106,8 @@ impl Drop for Server {
 /// Three free ports below the range that outgoing connections use, and no test's twice.
 fn ports() -> [u16; 3] {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    // Tests that run beside each other are processes with neighbouring ids: each has ten ports of its own.
+    let start = 15_000 + u16::try_from(std::process::id() % 1_700 * 10).unwrap();
     let free = || loop {
         let port = start + NEXT.fetch_add(1, Ordering::Relaxed);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
