@@ -9,7 +9,7 @@ fuzz_target!(|data: &[u8]| {
     let mut rest = data;
     // Ends because every frame has at least five bytes.
     while let Ok(Some(frame)) = wire::frame(rest) {
-        assert!(frame.length >= 5 && frame.length <= wire::MESSAGE_LIMIT + 1);
+        assert!(frame.length >= 5 && frame.length <= wire::FRONTEND_LIMIT + 1);
         let Some((bytes, later)) = rest.split_at_checked(frame.length) else { break };
         open(frame.tag, bytes);
         rest = later;

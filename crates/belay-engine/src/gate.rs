@@ -1,7 +1,7 @@
 //! Letting a client in: what the engine asks of the shell, and what it hands back.
 
 use crate::{Connection, Control};
-use belay_model::{Code, ConnectionId, EndReason, Grant, SessionId, Timestamp};
+use belay_model::{Code, ConnectionId, EndReason, Event, EventKind, Grant, SessionId, Timestamp};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -171,6 +171,17 @@ pub struct SessionContext {
     pub cut_in_transaction: bool,
     /// Until when, or that it is over.
     pub life: watch::Receiver<Life>,
+}
+
+impl SessionContext {
+    /// An event of this connection.
+    pub fn event(&self, at: Timestamp, kind: EventKind) -> Event {
+        let mut event =
+            Event::new(at, kind).by(self.grant.principal.as_str()).on(self.grant.target.as_str()).under(self.grant.id);
+        event.session = Some(self.session);
+        event.connection = Some(self.connection);
+        event
+    }
 }
 
 /// How long something goes on.

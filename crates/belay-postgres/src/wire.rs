@@ -16,7 +16,7 @@ pub use build::{
     query, ready_for_query, refusal_text,
 };
 pub use field::{Fields, error_fields};
-pub use frame::{FRONTEND_LIMIT, Frame, MESSAGE_LIMIT, frame};
+pub use frame::{FRONTEND_LIMIT, Frame, frame};
 pub use options::options;
 pub use read::{Bind, bind, execute, parse, query_text, rows_of_tag, target_of};
 pub use startup::{CancelKey, Opening, OpeningError, StartupParameters, opening, opening_length};

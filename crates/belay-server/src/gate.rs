@@ -174,20 +174,13 @@ impl GateKeeper {
 
     /// The login is on the record before anything runs.
     async fn record_login(&self, context: &SessionContext, facts: &ClientFacts, backend: i32) -> Result<(), Refusal> {
-        let event = Event {
-            at: self.clock.now(),
-            who: Some(Arc::from(context.grant.principal.as_str())),
-            target: Some(Arc::from(context.grant.target.as_str())),
-            grant: Some(context.grant.id),
-            session: Some(context.session),
-            connection: Some(context.connection),
-            kind: EventKind::Login {
-                client: facts.peer.to_string(),
-                application: facts.application.clone(),
-                database: context.database.clone(),
-                backend,
-            },
+        let kind = EventKind::Login {
+            client: facts.peer.to_string(),
+            application: facts.application.clone(),
+            database: context.database.clone(),
+            backend,
         };
+        let event = context.event(self.clock.now(), kind);
         self.ledger.record_durable(event).await.map_err(|error| {
             tracing::error!("login not recorded: {error}");
             refusal(Code::LedgerDown, "login refused: the ledger cannot be written".to_owned())

@@ -13,7 +13,7 @@ use crate::relay::{Doors, Ended, Relay};
 use crate::sessions::{ConnectionLimits, LiveSessions};
 use crate::targets::Targets;
 use belay_engine::{Arrival, Engine, Joined};
-use belay_model::{EndReason, Event, EventKind, Span};
+use belay_model::{EndReason, EventKind, Span};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -301,15 +301,8 @@ impl Worker {
     }
 
     fn record_end(&self, context: &belay_engine::SessionContext, ended: Ended) {
-        let event = Event {
-            at: self.doors.clock.now(),
-            who: Some(Arc::from(context.grant.principal.as_str())),
-            target: Some(Arc::from(context.grant.target.as_str())),
-            grant: Some(context.grant.id),
-            session: Some(context.session),
-            connection: Some(context.connection),
-            kind: EventKind::ConnectionEnded { reason: ended.reason, in_transaction: ended.in_transaction },
-        };
+        let kind = EventKind::ConnectionEnded { reason: ended.reason, in_transaction: ended.in_transaction };
+        let event = context.event(self.doors.clock.now(), kind);
         if self.doors.ledger.record_late(event).is_err() {
             tracing::error!(connection = %context.connection, "its end was not recorded: the ledger's queue is full");
         }

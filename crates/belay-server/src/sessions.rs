@@ -149,7 +149,7 @@ impl LiveSessions {
         }
     }
 
-    /// Ends the connections there are and lets new ones in under `renewed`, if the grant lives on.
+    /// Ends the connections there are and lets new ones in until then: the grant lives on.
     pub(crate) fn renew(&self, grant: GrantId, until: Timestamp, reason: EndReason) {
         let mut live = self.lock();
         if let Some(live) = live.get_mut(&grant) {

@@ -6,8 +6,6 @@ use super::WireError;
 pub const FRONTEND_LIMIT: usize = 16 * 1024 * 1024;
 /// The longest message that names something and carries nothing else.
 const SMALL_LIMIT: usize = 10_000;
-/// The longest message PostgreSQL itself can send.
-pub const MESSAGE_LIMIT: usize = 0x7fff_ffff;
 
 /// One frame at the head of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
