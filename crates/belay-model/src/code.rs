@@ -62,10 +62,10 @@ codes! {
         "Only settings of display, planning and limits may be set in a guarded session. This one could lift a protection or reach outside the session.",
         "Leave the SET out.";
     UnknownFunction = 1006, "42501", "function not known to be free of side effects",
-        "A SELECT can change data through a function. Functions outside PostgreSQL's own harmless ones are refused until the target's catalog says what they do.",
-        "Read the tables that the function reads.";
+        "A SELECT can change data or show more than it names through a function, an operator or a cast. PostgreSQL's own harmless ones pass; others pass where the grant names them.",
+        "Ask for it: belay request TARGET --function SCHEMA.NAME --for 30m -m REASON";
     OutsideGrant = 1007, "42501", "outside the grant",
-        "The statement names a table that the grant does not name.",
+        "The statement takes a table or a column that the grant does not name, itself or through a view or an inheriting table.",
         "Ask for it: belay request TARGET SCHEMA.TABLE --for 30m -m REASON";
     TooLarge = 1008, "54001", "statement too large or too deeply nested",
         "Statements are bounded in size and nesting, so that one cannot stop the gateway for everybody.",
@@ -73,6 +73,27 @@ codes! {
     CopyRefused = 1009, "42501", "COPY in this direction refused",
         "Only COPY ... TO STDOUT of a read passes in a read-only session. Server files and programs are never reached through Belay.",
         "Use COPY (SELECT ...) TO STDOUT, or \\copy ... TO in psql.";
+    Ambiguous = 1010, "42501", "name that can mean several things",
+        "With this search_path the name could stand for an object of another schema than the one that is meant, or the path itself is not settled. What a statement does has to be plain before it runs.",
+        "Write the schema before the name, as the message shows.";
+    UnknownName = 1011, "42P01", "name not in the target's catalog",
+        "Belay reads the target's catalog when a session starts and while it lasts. The name is in none of its schemas on the search_path, or was made a moment ago.",
+        "Check the name; if it is new, try again in a few seconds.";
+    Masked = 1012, "42501", "masked column used",
+        "A rule masks this column. It may be shown, masked, but nothing may be computed from it, and it may not steer a filter, an order, a join or an error: the value could be inferred.",
+        "Leave the column out of expressions, or select it by itself.";
+    RowBudget = 1013, "54000", "row budget spent",
+        "The grant bounds how many rows one statement may return. The statement was cancelled in the database.",
+        "Add a LIMIT or a filter, or ask for a larger budget.";
+    ByteBudget = 1014, "54000", "byte budget spent",
+        "The grant bounds how many bytes one statement may return. The statement was cancelled in the database.",
+        "Select fewer columns or rows, or ask for a larger budget.";
+    TimeBudget = 1015, "57014", "time budget spent",
+        "The grant bounds how long a statement may run. The statement was cancelled in the database.",
+        "Make the statement cheaper, or ask for more time.";
+    RateBudget = 1016, "54000", "statements per minute spent",
+        "The grant bounds how many statements may be sent in a minute.",
+        "Wait a moment, or send fewer and larger statements.";
     MessageRefused = 1020, "08P01", "protocol message refused",
         "Messages pass an allow-list. The fast-path function call, replication and unknown message types are not on it, because they reach the database without a statement that could be read.",
         "Use an ordinary query.";

@@ -46,7 +46,7 @@ impl fmt::Display for Effect {
 
 /// A word that is no effect one can ask for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an effect; known: read, write")]
+#[error("`{0}` is not an effect; known: read, write, all")]
 pub struct UnknownEffect(pub String);
 
 impl FromStr for Effect {
@@ -67,15 +67,19 @@ pub struct Effects {
     pub read: bool,
     /// Changing rows.
     pub write: bool,
+    /// Everything, unjudged: what an administrator's own login could do, on the record and until the grant ends.
+    pub all: bool,
 }
 
 impl Effects {
     /// Reads and nothing else: the default.
-    pub const READ: Effects = Effects { read: true, write: false };
+    pub const READ: Effects = Effects { read: true, write: false, all: false };
+    /// Everything, unjudged.
+    pub const ALL: Effects = Effects { read: true, write: true, all: true };
 
     /// Whether everything `self` allows is allowed by `other` too.
     pub fn within(self, other: Effects) -> bool {
-        (!self.read || other.read) && (!self.write || other.write)
+        (!self.read || other.read) && (!self.write || other.write) && (!self.all || other.all)
     }
 
     /// The set with `effect` added; effects that no grant can carry change nothing.
@@ -91,17 +95,18 @@ impl Effects {
 
     /// True when nothing is allowed.
     pub fn is_empty(self) -> bool {
-        !self.read && !self.write
+        !self.read && !self.write && !self.all
     }
 }
 
 impl fmt::Display for Effects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.read, self.write) {
-            (true, true) => "read,write",
-            (true, false) => "read",
-            (false, true) => "write",
-            (false, false) => "none",
+        f.write_str(match (self.all, self.read, self.write) {
+            (true, _, _) => "all",
+            (false, true, true) => "read,write",
+            (false, true, false) => "read",
+            (false, false, true) => "write",
+            (false, false, false) => "none",
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Grants: time-bound rights.
 
-use crate::{Effects, GrantId, Name, RequestId, Resource, Timestamp};
+use crate::{Bounds, Effects, GrantId, Mask, Name, RequestId, Resource, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -94,6 +94,10 @@ pub struct Grant {
     pub resources: Vec<Resource>,
     /// The effects.
     pub effects: Effects,
+    /// Functions, row filters and budgets.
+    pub bounds: Bounds,
+    /// The target's masks, as they are at the moment.
+    pub masks: Vec<Mask>,
     /// Where it stands.
     pub state: GrantState,
     /// When it was approved.

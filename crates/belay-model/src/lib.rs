@@ -3,6 +3,7 @@
 //! This crate does not decide, parse protocols, read clocks or do IO. Time is a parameter
 //! ([`Timestamp`], microseconds since the Unix epoch), never read.
 
+mod bounds;
 mod code;
 mod decision;
 mod effect;
@@ -20,6 +21,7 @@ mod target;
 mod time;
 mod token;
 
+pub use bounds::{Bounds, Budgets, FunctionName, FunctionNameError, Mask, MaskKind, RowFilter};
 pub use code::{Code, UnknownCode};
 pub use decision::Denial;
 pub use effect::{Effect, Effects, UnknownEffect};
@@ -32,7 +34,7 @@ pub use request::{AccessRequest, Approval, RequestState};
 pub use resource::{Pattern, Relation, Resource, ResourceError};
 pub use rule::{Hours, Rule};
 pub use session::{Session, SessionState};
-pub use statement::Statement;
+pub use statement::{Access, ColumnUse, Shown, Statement, Via};
 pub use target::Target;
 pub use time::{Span, SpanError, Timestamp};
 pub use token::{Token, TokenError};

@@ -1,6 +1,6 @@
 //! Access requests and approvals.
 
-use crate::{Effects, Name, RequestId, Resource, RuleId, Span, Timestamp};
+use crate::{Bounds, Effects, Name, RequestId, Resource, RuleId, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Where an access request stands.
@@ -32,6 +32,8 @@ pub struct AccessRequest {
     pub resources: Vec<Resource>,
     /// The effects; never empty.
     pub effects: Effects,
+    /// Functions, row filters and budgets.
+    pub bounds: Bounds,
     /// For how long, counted from the approval.
     pub duration: Span,
     /// Why.

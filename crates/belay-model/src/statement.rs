@@ -1,17 +1,23 @@
 //! One statement, as the engine understood it.
 
-use crate::{Code, Effect, Relation};
+use crate::{Code, Effect, FunctionName, Relation};
 use serde::{Deserialize, Serialize};
 
-/// What the engine's grammar says of one statement. Holds no bytes of the protocol.
+/// What the engine's grammar and the target's catalog say of one statement. Holds no bytes of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
     /// The worst thing it does.
     pub effect: Effect,
     /// Its name in the protocol's words: `SELECT`, `UPDATE`, `SET ROLE`.
     pub verb: String,
-    /// The relations it names, in the order they are met.
+    /// The relations it names, in the order they are met; with their schema, where the catalog settled it.
     pub relations: Vec<Relation>,
+    /// What it takes from relations outside the database's own catalog, views and children included.
+    pub accesses: Vec<Access>,
+    /// Functions it may call that are not known to be harmless: the grant has to name each of them.
+    pub calls: Vec<FunctionName>,
+    /// Columns that come out as they are, by their place in the result.
+    pub shows: Vec<Shown>,
     /// Why the effect is what it is, where the verb alone doesn't say it:
     /// "calls `lo_unlink`, which is not known to be free of side effects".
     pub because: Option<String>,
@@ -22,6 +28,61 @@ pub struct Statement {
 impl Statement {
     /// A statement of this effect with nothing more to say of it.
     pub fn new(effect: Effect, verb: impl Into<String>) -> Statement {
-        Statement { effect, verb: verb.into(), relations: Vec::new(), because: None, code: None }
+        Statement {
+            effect,
+            verb: verb.into(),
+            relations: Vec::new(),
+            accesses: Vec::new(),
+            calls: Vec::new(),
+            shows: Vec::new(),
+            because: None,
+            code: None,
+        }
     }
+}
+
+/// What a statement takes from one relation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// The relation; its schema is never absent.
+    pub relation: Relation,
+    /// The columns it takes. May be empty, as in `SELECT count(*)`.
+    pub columns: Vec<ColumnUse>,
+    /// How the statement comes to it.
+    pub via: Via,
+}
+
+/// How a statement comes to a relation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// It names it.
+    Named,
+    /// It names the view through which the grant shows only some of its rows.
+    Filtered,
+    /// This view, which the statement names, reads it.
+    View(Relation),
+    /// It inherits from this table, which the statement names without ONLY. A partition does not count: it is part of
+    /// its table.
+    Parent(Relation),
+}
+
+/// One column of an [`Access`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnUse {
+    /// Its name.
+    pub name: String,
+    /// Something else depends on its value than its own place in the result: a filter, an order, a function, an error.
+    pub computed: bool,
+}
+
+/// A column that comes out as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Its place in the result, from 0.
+    pub position: u16,
+    /// Whose it is.
+    pub relation: Relation,
+    /// Its name.
+    pub column: String,
 }

@@ -1,15 +1,36 @@
 //! May these statements run under this grant, now?
 
-use crate::scope;
-use belay_model::{Code, Denial, Effect, Effects, Grant, Statement, Timestamp};
+use crate::mask;
+use crate::scope::{self, Outside};
+use belay_model::{Code, Denial, Effect, Effects, Grant, MaskKind, Statement, Timestamp};
 
 /// Proof that [`decide`] allowed one message. Nothing else can make one.
 ///
-/// ```compile_fail,E0423
-/// let _ = belay_policy::Permit(());
+/// ```compile_fail,E0451
+/// let _ = belay_policy::Permit { masks: Vec::new() };
 /// ```
 #[derive(Debug)]
-pub struct Permit(());
+pub struct Permit {
+    masks: Vec<Masked>,
+}
+
+impl Permit {
+    /// The columns of the results that must be masked.
+    pub fn masks(&self) -> &[Masked] {
+        &self.masks
+    }
+}
+
+/// One column of one result that must be masked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Masked {
+    /// Which statement of the message, from 0.
+    pub statement: usize,
+    /// Its place in the result, from 0.
+    pub position: u16,
+    /// What is shown instead.
+    pub kind: MaskKind,
+}
 
 /// The verdict on one message.
 #[derive(Debug)]
@@ -25,9 +46,12 @@ pub fn decide(grant: &Grant, statements: &[Statement], now: Timestamp) -> Decisi
     if now >= grant.ends_at {
         return Decision::Deny(expired(grant));
     }
+    if grant.effects.all {
+        return Decision::Permit(Permit { masks: Vec::new() });
+    }
     match statements.iter().find_map(|statement| judge(grant, statement)) {
         Some(denial) => Decision::Deny(denial),
-        None => Decision::Permit(Permit(())),
+        None => Decision::Permit(Permit { masks: mask::shown(&grant.masks, statements) }),
     }
 }
 
@@ -43,14 +67,48 @@ fn judge(grant: &Grant, statement: &Statement) -> Option<Denial> {
     }
 }
 
+/// What of a read the grant does not cover, masks included.
 fn outside(grant: &Grant, statement: &Statement) -> Option<Denial> {
-    let relation = statement.relations.iter().find(|relation| !scope::covers(&grant.resources, relation))?;
+    if let Some(outside) = scope::outside(grant, statement) {
+        return Some(outside_denial(grant, statement, &outside));
+    }
+    let (relation, column) = mask::misused(&grant.masks, statement)?;
     Some(Denial {
-        code: Code::OutsideGrant,
-        message: format!("refused: {} on {relation}", statement.verb),
-        detail: format!("{} does not name {relation}. The statement was not sent to the database.", grant.id),
-        hint: format!("belay request {} {} --for 30m -m REASON", grant.target, qualified(relation)),
+        code: Code::Masked,
+        message: format!("refused: {} uses the masked column {relation}.{column}", statement.verb),
+        detail: format!("{}: {}. The statement was not sent to the database.", described(grant), Code::Masked.title()),
+        hint: format!("belay explain {}", Code::Masked),
     })
+}
+
+fn outside_denial(grant: &Grant, statement: &Statement, outside: &Outside<'_>) -> Denial {
+    let (code, what, ask) = match outside {
+        Outside::Relation(relation) => (Code::OutsideGrant, relation.to_string(), qualified(relation)),
+        Outside::Column(relation, column) => {
+            (Code::OutsideGrant, format!("{relation}.{column}"), format!("{}.{column}", qualified(relation)))
+        }
+        Outside::Function(function) => {
+            (Code::UnknownFunction, function.to_string(), format!("--function '{function}'"))
+        }
+        Outside::Unfiltered(relation) => {
+            return Denial {
+                code: Code::OutsideGrant,
+                message: format!("refused: {} on {relation}, of which the grant shows some rows only", statement.verb),
+                detail: format!(
+                    "{} shows them under the same name in a schema of its own. The statement was not sent to the database.",
+                    grant.id
+                ),
+                hint: format!("write {} without its schema", relation.name),
+            };
+        }
+    };
+    let through = outside.through(statement).map(|via| format!(", which {via} reads")).unwrap_or_default();
+    Denial {
+        code,
+        message: format!("refused: {} on {what}{through}", statement.verb),
+        detail: format!("{} does not name {what}. The statement was not sent to the database.", grant.id),
+        hint: format!("belay request {} {ask} --for 30m -m REASON", grant.target),
+    }
 }
 
 fn qualified(relation: &belay_model::Relation) -> String {
@@ -87,7 +145,9 @@ fn expired(grant: &Grant) -> Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use belay_model::{GrantId, GrantState, Relation, RequestId, Resource};
+    use belay_model::{
+        Access, ColumnUse, GrantId, GrantState, Mask, Relation, RequestId, Resource, RowFilter, Shown, Via,
+    };
 
     fn grant(resources: &[&str]) -> Grant {
         Grant {
@@ -97,6 +157,8 @@ mod tests {
             target: "orders".parse().unwrap(),
             resources: resources.iter().map(|text| text.parse::<Resource>().unwrap()).collect(),
             effects: Effects::READ,
+            bounds: belay_model::Bounds::default(),
+            masks: Vec::new(),
             state: GrantState::Active,
             granted_at: Timestamp(0),
             use_by: Timestamp(100),
@@ -139,6 +201,96 @@ mod tests {
         assert_eq!(verdict(Effect::Definition, None), Some(Code::Definition));
         assert_eq!(verdict(Effect::Privilege, None), Some(Code::Privilege));
         assert_eq!(verdict(Effect::Opaque, None), Some(Code::Opaque));
+    }
+
+    /// A read of `columns` of a relation; those that end in `!` are computed with.
+    fn read(relation: &str, columns: &[&str], via: Via) -> Statement {
+        let mut statement = of(Effect::Read, Some(relation));
+        let relation = statement.relations[0].clone();
+        if via != Via::Named {
+            statement.relations.clear();
+        }
+        let used =
+            |text: &&str| ColumnUse { name: text.trim_end_matches('!').to_owned(), computed: text.ends_with('!') };
+        let shown = |(position, text): (usize, &&str)| Shown {
+            position: u16::try_from(position).unwrap(),
+            relation: relation.clone(),
+            column: (*text).to_owned(),
+        };
+        statement.shows = columns.iter().enumerate().filter(|(_, text)| !text.ends_with('!')).map(shown).collect();
+        statement.accesses = vec![Access { relation, columns: columns.iter().map(used).collect(), via }];
+        statement
+    }
+
+    fn said(grant: &Grant, statement: Statement) -> Result<Vec<Masked>, (Code, String)> {
+        match decide(grant, &[statement], Timestamp(1)) {
+            Decision::Permit(permit) => Ok(permit.masks().to_vec()),
+            Decision::Deny(denial) => Err((denial.code, denial.message)),
+        }
+    }
+
+    #[test]
+    fn a_grant_on_columns_covers_these_columns_only() {
+        let grant = grant(&["app.orders.id", "app.orders.status"]);
+        assert_eq!(said(&grant, read("app.orders", &["id", "status!"], Via::Named)), Ok(Vec::new()));
+        assert_eq!(said(&grant, read("app.orders", &[], Via::Named)), Ok(Vec::new()));
+        let (code, message) = said(&grant, read("app.orders", &["id", "total"], Via::Named)).unwrap_err();
+        assert_eq!((code, message.as_str()), (Code::OutsideGrant, "refused: TEST on app.orders.total"));
+    }
+
+    #[test]
+    fn a_view_shows_what_it_reads_only_where_the_grant_names_it_by_its_name() {
+        let view = || Via::View(Relation { schema: Some("app".to_owned()), name: "pay".to_owned() });
+        let secret = || read("hr.salaries", &["pay!"], view());
+        assert_eq!(said(&grant(&["app.*"]), secret()).unwrap_err().0, Code::OutsideGrant);
+        assert_eq!(said(&grant(&["app.*", "app.pay"]), secret()), Ok(Vec::new()));
+        assert_eq!(said(&grant(&["app.*", "hr.salaries"]), secret()), Ok(Vec::new()));
+        let child =
+            read("hr.staff", &["name"], Via::Parent(Relation { schema: Some("app".to_owned()), name: "p".to_owned() }));
+        assert_eq!(said(&grant(&["app.*", "app.p"]), child).unwrap_err().0, Code::OutsideGrant);
+    }
+
+    #[test]
+    fn a_masked_column_may_be_shown_and_nothing_else() {
+        let mut grant = grant(&["app.*", "app.view"]);
+        let mask = |column: &str, kind| Mask { column: column.parse().unwrap(), kind };
+        grant.masks = vec![mask("app.c.email", MaskKind::LastFour), mask("app.c.ssn", MaskKind::Withheld)];
+        let masked = vec![Masked { statement: 0, position: 1, kind: MaskKind::LastFour }];
+        assert_eq!(said(&grant, read("app.c", &["id", "email"], Via::Named)), Ok(masked));
+        for (columns, via) in [
+            (["id", "email!"], Via::Named),
+            (["id", "ssn"], Via::Named),
+            (["id!", "email!"], Via::View(Relation { schema: Some("app".to_owned()), name: "view".to_owned() })),
+        ] {
+            assert_eq!(said(&grant, read("app.c", &columns, via)).unwrap_err().0, Code::Masked, "{columns:?}");
+        }
+    }
+
+    #[test]
+    fn functions_are_called_where_the_grant_names_them() {
+        let mut grant = grant(&["app.*"]);
+        let calls = |name: &str| Statement { calls: vec![name.parse().unwrap()], ..of(Effect::Read, None) };
+        assert_eq!(said(&grant, calls("app.f(integer)")).unwrap_err().0, Code::UnknownFunction);
+        grant.bounds.functions = vec!["app.f(int)".parse().unwrap()];
+        assert_eq!(said(&grant, calls("app.f(integer)")), Ok(Vec::new()));
+        assert_eq!(said(&grant, calls("app.f(text)")).unwrap_err().0, Code::UnknownFunction);
+    }
+
+    #[test]
+    fn a_filtered_table_is_read_through_its_filter_only() {
+        let mut grant = grant(&["app.orders"]);
+        grant.bounds.rows =
+            vec![RowFilter { table: "app.orders".parse().unwrap(), predicate: "customer_id = 7".to_owned() }];
+        assert_eq!(said(&grant, read("app.orders", &["id"], Via::Named)).unwrap_err().0, Code::OutsideGrant);
+        assert_eq!(said(&grant, read("app.orders", &["id"], Via::Filtered)), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_grant_of_everything_permits_everything_until_its_end() {
+        let mut grant = grant(&["*.*"]);
+        grant.effects = Effects::ALL;
+        assert_eq!(said(&grant, of(Effect::Opaque, None)), Ok(Vec::new()));
+        assert!(matches!(decide(&grant, &[], grant.ends_at), Decision::Deny(_)));
     }
 
     #[test]

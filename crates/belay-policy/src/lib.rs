@@ -5,10 +5,11 @@
 
 mod decide;
 mod lifecycle;
+mod mask;
 mod rules;
 mod scope;
 
-pub use decide::{Decision, Permit, decide};
+pub use decide::{Decision, Masked, Permit, decide};
 pub use lifecycle::{
     Approved, Ask, BREAK_GLASS_MOST, DECIDE_WITHIN, GrantAct, REASON_MOST, RESOURCES_MOST, Refused, RequestAct,
     USE_WITHIN, approve, ask, break_glass, deny, expire, extend, grant_after, lapse, narrow, request_after, review,

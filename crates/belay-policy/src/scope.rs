@@ -1,23 +1,85 @@
-//! Whether a grant's resources cover a relation that a statement names.
+//! Whether a grant covers what a statement takes: relations, columns, functions.
 
-use belay_model::{Relation, Resource};
+use belay_model::{Access, ColumnUse, FunctionName, Grant, Pattern, Relation, Resource, Statement, Via};
 
-/// Schemas of the database's own catalog, readable for introspection. What in them holds values or
-/// secrets is withheld by the grant's role in the database.
+/// Schemas of the database's own catalog, readable for introspection. What in them holds values or secrets is refused
+/// by the engine's classification, and withheld by the grant's role.
 const CATALOGS: [&str; 2] = ["pg_catalog", "information_schema"];
 
-/// Whether `relation` may be named under `resources`.
-///
-/// A relation without a schema is left to the search path: it is covered when a resource of any
-/// schema has its name. The grant's role settles which table that really is.
-pub(crate) fn covers(resources: &[Resource], relation: &Relation) -> bool {
-    match &relation.schema {
-        Some(schema) if CATALOGS.contains(&schema.as_str()) => true,
-        Some(schema) => {
-            resources.iter().any(|resource| resource.schema.matches(schema) && resource.table.matches(&relation.name))
-        }
+/// What the grant does not cover.
+#[derive(Debug)]
+pub(crate) enum Outside<'a> {
+    /// A relation.
+    Relation(&'a Relation),
+    /// One column of a relation.
+    Column(&'a Relation, &'a str),
+    /// A function.
+    Function(&'a FunctionName),
+    /// A relation of which only some rows are shown, through a view that stands first in the search path.
+    Unfiltered(&'a Relation),
+}
+
+impl Outside<'_> {
+    /// The view through which the statement comes to it.
+    pub(crate) fn through<'s>(&self, statement: &'s Statement) -> Option<&'s Relation> {
+        let (Outside::Relation(relation) | Outside::Column(relation, _)) = self else { return None };
+        statement.accesses.iter().find(|access| access.relation == **relation).and_then(|access| match &access.via {
+            Via::View(via) | Via::Parent(via) => Some(via),
+            Via::Named | Via::Filtered => None,
+        })
+    }
+}
+
+/// The first thing that the statement takes and the grant does not name.
+pub(crate) fn outside<'a>(grant: &Grant, statement: &'a Statement) -> Option<Outside<'a>> {
+    let unsettled = statement.relations.iter().find(|relation| !is_settled(&grant.resources, relation));
+    unsettled
+        .map(Outside::Relation)
+        .or_else(|| statement.accesses.iter().find_map(|access| outside_access(grant, access)))
+        .or_else(|| {
+            let covered = |call: &FunctionName| grant.bounds.functions.iter().any(|named| named.covers(call));
+            statement.calls.iter().find(|call| !covered(call)).map(Outside::Function)
+        })
+}
+
+/// Whether a relation that is named may be named at all: the schema is known, and some resource names it.
+fn is_settled(resources: &[Resource], relation: &Relation) -> bool {
+    match relation.schema.as_deref() {
+        Some(schema) if CATALOGS.contains(&schema) => true,
+        Some(schema) => resources.iter().any(|resource| resource.names(schema, &relation.name)),
         None => {
             relation.name.starts_with("pg_") || resources.iter().any(|resource| resource.table.matches(&relation.name))
         }
     }
+}
+
+fn outside_access<'a>(grant: &Grant, access: &'a Access) -> Option<Outside<'a>> {
+    let relation = &access.relation;
+    if let Via::View(view) = &access.via
+        && grant.resources.iter().any(|resource| names_exactly(resource, view))
+    {
+        // Somebody approved this view by its name: what it shows is what was asked for.
+        return None;
+    }
+    let Some(schema) = relation.schema.as_deref() else { return Some(Outside::Relation(relation)) };
+    let filter = grant.bounds.rows.iter().find(|filter| filter.table.names(schema, &relation.name));
+    if filter.is_some() && access.via != Via::Filtered {
+        return Some(Outside::Unfiltered(relation));
+    }
+    let named: Vec<&Resource> =
+        grant.resources.iter().filter(|resource| resource.names(schema, &relation.name)).collect();
+    if named.is_empty() {
+        return Some(Outside::Relation(relation));
+    }
+    let covers = |column: &ColumnUse| {
+        named.iter().any(|resource| resource.column.as_deref().is_none_or(|name| name == column.name))
+    };
+    access.columns.iter().find(|column| !covers(column)).map(|column| Outside::Column(relation, &column.name))
+}
+
+fn names_exactly(resource: &Resource, relation: &Relation) -> bool {
+    let exact = |pattern: &Pattern, name: &str| matches!(pattern, Pattern::Exact(exact) if exact == name);
+    resource.column.is_none()
+        && relation.schema.as_deref().is_some_and(|schema| exact(&resource.schema, schema))
+        && exact(&resource.table, &relation.name)
 }

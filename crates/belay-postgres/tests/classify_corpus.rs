@@ -28,6 +28,8 @@ fn grant(resources: &[&str]) -> Grant {
         target: "gwcorpus".parse().unwrap(),
         resources: resources.iter().map(|text| text.parse().unwrap()).collect(),
         effects: Effects::READ,
+        bounds: belay_model::Bounds::default(),
+        masks: Vec::new(),
         state: GrantState::Active,
         granted_at: Timestamp(0),
         use_by: Timestamp(i64::MAX),

@@ -241,6 +241,8 @@ mod tests {
             target: "orders".parse().unwrap(),
             resources: vec![Resource::everything()],
             effects: Effects::READ,
+            bounds: belay_model::Bounds::default(),
+            masks: Vec::new(),
             state: GrantState::Active,
             granted_at: Timestamp(0),
             use_by: Timestamp(ends_at),

@@ -148,9 +148,9 @@ impl Writing {
     /// Adds a grant and returns it with its id.
     pub async fn add_grant(&mut self, grant: Grant) -> Result<Grant, StoreError> {
         let id: i64 = sqlx::query_scalar(
-            "INSERT INTO grants (request, principal, target, resources, can_read, can_write, state, granted_at, use_by,
-                                 ends_at, extendable, record_values, break_glass)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING id",
+            "INSERT INTO grants (request, principal, target, resources, can_read, can_write, can_all, bounds, state,
+                                 granted_at, use_by, ends_at, extendable, record_values, break_glass)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) RETURNING id",
         )
         .bind(grant.request.0)
         .bind(grant.principal.as_str())
@@ -158,6 +158,8 @@ impl Writing {
         .bind(row::json("grants", &grant.resources)?)
         .bind(grant.effects.read)
         .bind(grant.effects.write)
+        .bind(grant.effects.all)
+        .bind(row::json("grants", &grant.bounds)?)
         .bind(row::word("grants", &grant.state)?)
         .bind(grant.granted_at.0)
         .bind(grant.use_by.0)
@@ -174,7 +176,7 @@ impl Writing {
     pub async fn save_grant(&mut self, grant: &Grant) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE grants SET state = ?2, ends_at = ?3, resources = ?4, can_read = ?5, can_write = ?6,
-                    extendable = ?7, reviewed_by = ?8 WHERE id = ?1",
+                    extendable = ?7, reviewed_by = ?8, can_all = ?9 WHERE id = ?1",
         )
         .bind(grant.id.0)
         .bind(row::word("grants", &grant.state)?)
@@ -184,6 +186,7 @@ impl Writing {
         .bind(grant.effects.write)
         .bind(grant.extendable)
         .bind(grant.reviewed_by.as_ref().map(Name::as_str))
+        .bind(grant.effects.all)
         .execute(self.connection())
         .await?;
         Ok(())
@@ -276,6 +279,8 @@ fn grant(row: &SqliteRow) -> Result<Grant, StoreError> {
         target: columns.parsed("target")?,
         resources: columns.json("resources")?,
         effects: columns.effects()?,
+        bounds: columns.json("bounds")?,
+        masks: Vec::new(),
         state: columns.word("state")?,
         granted_at: columns.time("granted_at")?,
         use_by: columns.time("use_by")?,

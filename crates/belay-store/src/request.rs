@@ -79,15 +79,17 @@ impl Writing {
     /// Adds a request and returns it with its id.
     pub async fn add_request(&mut self, request: AccessRequest) -> Result<AccessRequest, StoreError> {
         let id: i64 = sqlx::query_scalar(
-            "INSERT INTO requests (requester, target, resources, can_read, can_write, seconds, reason, break_glass,
-                                   rule, approvals_needed, extendable, record_values, state, created_at, decide_by)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) RETURNING id",
+            "INSERT INTO requests (requester, target, resources, can_read, can_write, can_all, bounds, seconds, reason,
+                                   break_glass, rule, approvals_needed, extendable, record_values, state, created_at, decide_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) RETURNING id",
         )
         .bind(request.requester.as_str())
         .bind(request.target.as_str())
         .bind(row::json("requests", &request.resources)?)
         .bind(request.effects.read)
         .bind(request.effects.write)
+        .bind(request.effects.all)
+        .bind(row::json("requests", &request.bounds)?)
         .bind(i64::from(request.duration.seconds()))
         .bind(&request.reason)
         .bind(request.break_glass)
@@ -143,6 +145,7 @@ fn request(row: &SqliteRow) -> Result<AccessRequest, StoreError> {
         target: columns.parsed("target")?,
         resources: columns.json("resources")?,
         effects: columns.effects()?,
+        bounds: columns.json("bounds")?,
         duration: Span::from_seconds(columns.small("seconds")?),
         reason: columns.text("reason")?,
         break_glass: columns.flag("break_glass")?,

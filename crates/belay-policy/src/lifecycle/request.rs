@@ -5,8 +5,8 @@ use super::{
 };
 use crate::{Action, Terms, may};
 use belay_model::{
-    AccessRequest, Approval, Effects, Grant, GrantId, GrantState, Name, Principal, RequestId, RequestState, Resource,
-    Span, Timestamp,
+    AccessRequest, Approval, Bounds, Effects, Grant, GrantId, GrantState, Name, Principal, RequestId, RequestState,
+    Resource, Span, Timestamp,
 };
 
 /// What somebody asks for.
@@ -18,6 +18,8 @@ pub struct Ask {
     pub resources: Vec<Resource>,
     /// The effects.
     pub effects: Effects,
+    /// Functions, row filters and budgets.
+    pub bounds: Bounds,
     /// For how long.
     pub duration: Span,
     /// Why.
@@ -135,6 +137,7 @@ fn write_down(
         target: ask.target,
         resources: ask.resources,
         effects: ask.effects,
+        bounds: ask.bounds,
         duration: ask.duration,
         reason: checked_reason(&ask.reason)?,
         break_glass,
@@ -176,6 +179,8 @@ fn mint(request: &AccessRequest, now: Timestamp) -> Grant {
         target: request.target.clone(),
         resources: request.resources.clone(),
         effects: request.effects,
+        bounds: request.bounds.clone(),
+        masks: Vec::new(),
         state: GrantState::Ready,
         granted_at: now,
         use_by: now.plus(USE_WITHIN).min(ends_at),

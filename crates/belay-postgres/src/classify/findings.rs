@@ -63,6 +63,9 @@ impl Findings {
             effect: self.effect,
             verb: verb.into(),
             relations: self.relations,
+            accesses: Vec::new(),
+            calls: Vec::new(),
+            shows: Vec::new(),
             because: self.because,
             code: self.code,
         }

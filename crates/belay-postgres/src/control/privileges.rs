@@ -90,7 +90,7 @@ pub(super) fn wanted(spec: &RoleSpec, home: &str) -> Wanted {
 fn exact(pattern: &Pattern) -> Option<String> {
     match pattern {
         Pattern::Any => None,
-        Pattern::Exact(name) => Some(name.clone()),
+        Pattern::Exact(name) | Pattern::Like(name) => Some(name.clone()),
     }
 }
 

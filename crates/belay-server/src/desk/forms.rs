@@ -2,8 +2,8 @@
 
 use belay_engine::ScramVerifier;
 use belay_model::{
-    AccessRequest, ApiTokenId, Effects, EndReason, Grant, GrantId, Hours, Name, Principal, Resource, Role, Span,
-    Target, Timestamp, Token,
+    AccessRequest, ApiTokenId, Bounds, Effects, EndReason, Grant, GrantId, Hours, Name, Principal, Resource, Role,
+    Span, Target, Timestamp, Token,
 };
 use belay_store::ApiToken;
 use secrecy::SecretString;
@@ -90,6 +90,8 @@ pub struct Wish {
     pub resources: Vec<Resource>,
     /// The effects; reads unless said otherwise.
     pub effects: Effects,
+    /// Functions, row filters and budgets.
+    pub bounds: Bounds,
     /// For how long, counted from the approval.
     pub duration: Span,
     /// Why.

@@ -132,7 +132,14 @@ fn check_effects(wish: &Wish) -> Result<(), DeskError> {
 
 fn filled(wish: Wish) -> Ask {
     let resources = if wish.resources.is_empty() { vec![Resource::everything()] } else { wish.resources };
-    Ask { target: wish.target, resources, effects: wish.effects, duration: wish.duration, reason: wish.reason }
+    Ask {
+        target: wish.target,
+        resources,
+        effects: wish.effects,
+        bounds: wish.bounds,
+        duration: wish.duration,
+        reason: wish.reason,
+    }
 }
 
 fn made(request: &AccessRequest) -> EventKind {

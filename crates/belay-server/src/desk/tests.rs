@@ -165,6 +165,7 @@ fn wish(duration: &str) -> Wish {
         target: name("orders"),
         resources: Vec::new(),
         effects: Effects::READ,
+        bounds: belay_model::Bounds::default(),
         duration: duration.parse().unwrap(),
         reason: "INC-1".to_owned(),
     }

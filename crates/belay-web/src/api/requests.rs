@@ -47,6 +47,7 @@ async fn make(
         target: new.target,
         resources: new.resources,
         effects: shape::effects(&new.effects)?.unwrap_or(Effects::READ),
+        bounds: belay_model::Bounds::default(),
         duration: new.duration,
         reason: new.reason,
     };
