@@ -5,6 +5,8 @@
 //! the target, `phase` relays statements; `classify` says what a statement does; `control` is Belay's own hand
 //! in the target.
 
+#[doc(hidden)]
+pub mod catalog;
 pub mod classify;
 pub mod settings;
 pub mod wire;

@@ -1,0 +1,121 @@
+//! A target's catalog, ready to be asked: which object a name means, and which functions using it may reach.
+//!
+//! Does no IO: `read` fetches the rows and `keep` holds what was built from them. It does not decide either, and knows
+//! no grant.
+
+mod index;
+pub mod rows;
+
+use index::{ByName, Index};
+use rows::{CastRow, FIRST_USER_ID, FunctionRow, OperatorRow, RelationRow, Rows, TypeRow};
+use std::collections::{HashMap, HashSet};
+
+/// Extensions that are known to be harmless.
+const HARMLESS: &str = include_str!("catalog/harmless.txt");
+
+/// The catalog of one database, as it was at one moment.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    rows: Rows,
+    relations: ByName,
+    relation_ids: Index,
+    functions: HashMap<String, Vec<usize>>,
+    function_ids: Index,
+    operators: HashMap<String, Vec<usize>>,
+    types: ByName,
+    type_ids: Index,
+    casts: HashMap<u32, Vec<usize>>,
+    /// Functions that a grant has to name.
+    guarded: HashSet<u32>,
+    /// Whether any operator or cast leads to one of them, so that types of operands matter.
+    typed: bool,
+}
+
+impl Catalog {
+    /// The catalog that these rows describe.
+    pub fn new(rows: Rows) -> Catalog {
+        let guarded: HashSet<u32> =
+            rows.functions.iter().filter(|function| is_guarded(function)).map(|function| function.id).collect();
+        let typed = rows.operators.iter().any(|operator| guarded.contains(&operator.function))
+            || rows.casts.iter().any(|cast| guarded.contains(&cast.function));
+        Catalog {
+            relations: ByName::new(rows.relations.iter().map(|row| (row.schema.as_str(), row.name.as_str()))),
+            relation_ids: index::of(rows.relations.iter().map(|row| row.id)),
+            functions: index::many(rows.functions.iter().map(|row| row.name.clone())),
+            function_ids: index::of(rows.functions.iter().map(|row| row.id)),
+            operators: index::many(rows.operators.iter().map(|row| row.name.clone())),
+            types: ByName::new(rows.types.iter().map(|row| (row.schema.as_str(), row.name.as_str()))),
+            type_ids: index::of(rows.types.iter().map(|row| row.id)),
+            casts: index::many(rows.casts.iter().map(|row| row.source)),
+            guarded,
+            typed,
+            rows,
+        }
+    }
+
+    /// The relation of this name in this schema.
+    pub fn relation(&self, schema: &str, name: &str) -> Option<&RelationRow> {
+        self.rows.relations.get(self.relations.get(schema, name)?)
+    }
+
+    /// The relation with this id.
+    pub fn relation_by_id(&self, id: u32) -> Option<&RelationRow> {
+        self.rows.relations.get(*self.relation_ids.get(&id)?)
+    }
+
+    /// Every function of this name, whatever its schema.
+    pub fn functions<'c>(&'c self, name: &str) -> impl Iterator<Item = &'c FunctionRow> + use<'c> {
+        self.functions.get(name).into_iter().flatten().filter_map(|place| self.rows.functions.get(*place))
+    }
+
+    /// The function with this id.
+    pub fn function_by_id(&self, id: u32) -> Option<&FunctionRow> {
+        self.rows.functions.get(*self.function_ids.get(&id)?)
+    }
+
+    /// Every operator of this name.
+    pub fn operators<'c>(&'c self, name: &str) -> impl Iterator<Item = &'c OperatorRow> + use<'c> {
+        self.operators.get(name).into_iter().flatten().filter_map(|place| self.rows.operators.get(*place))
+    }
+
+    /// The type of this name in this schema.
+    pub fn type_named(&self, schema: &str, name: &str) -> Option<&TypeRow> {
+        self.rows.types.get(self.types.get(schema, name)?)
+    }
+
+    /// The type with this id.
+    pub fn type_by_id(&self, id: u32) -> Option<&TypeRow> {
+        self.rows.types.get(*self.type_ids.get(&id)?)
+    }
+
+    /// The casts from a type.
+    pub fn casts(&self, source: u32) -> impl Iterator<Item = &CastRow> {
+        self.casts.get(&source).into_iter().flatten().filter_map(|place| self.rows.casts.get(*place))
+    }
+
+    /// The casts to a type.
+    pub fn casts_to(&self, target: u32) -> impl Iterator<Item = &CastRow> {
+        self.rows.casts.iter().filter(move |cast| cast.target == target)
+    }
+
+    /// Whether a grant has to name this function.
+    pub fn is_guarded(&self, function: u32) -> bool {
+        self.guarded.contains(&function)
+    }
+
+    /// Whether the types of operands can lead to a guarded function at all.
+    pub fn is_typed(&self) -> bool {
+        self.typed
+    }
+}
+
+/// The database's own functions are on a list of their own; what extensions bring is judged by the extension.
+fn is_guarded(function: &FunctionRow) -> bool {
+    if function.id < FIRST_USER_ID {
+        return false;
+    }
+    let Some(extension) = &function.extension else { return true };
+    let harmless = HARMLESS.lines().any(|line| line.split_once(": ").is_some_and(|(name, _)| name == extension));
+    let random = matches!(extension.as_str(), "pgcrypto" | "uuid-ossp");
+    !harmless || (function.volatile && !random) || function.definer
+}
