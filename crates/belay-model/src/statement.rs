@@ -60,6 +60,8 @@ pub enum Via {
     Named,
     /// It names the view through which the grant shows only some of its rows.
     Filtered,
+    /// It names it, and it is a table of another system.
+    Foreign,
     /// This view, which the statement names, reads it.
     View(Relation),
     /// It inherits from this table, which the statement names without ONLY. A partition does not count: it is part of
@@ -81,8 +83,8 @@ pub struct ColumnUse {
 pub struct Shown {
     /// Its place in the result, from 0.
     pub position: u16,
-    /// Whose it is.
-    pub relation: Relation,
-    /// Its name.
-    pub column: String,
+    /// Which of the statement's accesses it comes from.
+    pub access: u16,
+    /// Which column of that access.
+    pub column: u16,
 }

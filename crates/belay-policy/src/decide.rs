@@ -212,10 +212,9 @@ mod tests {
         }
         let used =
             |text: &&str| ColumnUse { name: text.trim_end_matches('!').to_owned(), computed: text.ends_with('!') };
-        let shown = |(position, text): (usize, &&str)| Shown {
-            position: u16::try_from(position).unwrap(),
-            relation: relation.clone(),
-            column: (*text).to_owned(),
+        let shown = |(place, _): (usize, &&str)| {
+            let place = u16::try_from(place).unwrap();
+            Shown { position: place, access: 0, column: place }
         };
         statement.shows = columns.iter().enumerate().filter(|(_, text)| !text.ends_with('!')).map(shown).collect();
         statement.accesses = vec![Access { relation, columns: columns.iter().map(used).collect(), via }];

@@ -25,7 +25,9 @@ pub(crate) fn shown(masks: &[Mask], statements: &[Statement]) -> Vec<Masked> {
     }
     let all = statements.iter().enumerate().flat_map(|(number, statement)| {
         statement.shows.iter().filter_map(move |shown| {
-            let kind = of(masks, &shown.relation, &shown.column)?.clone();
+            let access = statement.accesses.get(usize::from(shown.access))?;
+            let column = access.columns.get(usize::from(shown.column))?;
+            let kind = of(masks, &access.relation, &column.name)?.clone();
             Some(Masked { statement: number, position: shown.position, kind })
         })
     });

@@ -25,7 +25,7 @@ impl Outside<'_> {
         let (Outside::Relation(relation) | Outside::Column(relation, _)) = self else { return None };
         statement.accesses.iter().find(|access| access.relation == **relation).and_then(|access| match &access.via {
             Via::View(via) | Via::Parent(via) => Some(via),
-            Via::Named | Via::Filtered => None,
+            Via::Named | Via::Filtered | Via::Foreign => None,
         })
     }
 }
@@ -62,6 +62,10 @@ fn outside_access<'a>(grant: &Grant, access: &'a Access) -> Option<Outside<'a>> 
         return None;
     }
     let Some(schema) = relation.schema.as_deref() else { return Some(Outside::Relation(relation)) };
+    // A table of another system is granted by its name only: a pattern does not mean it.
+    if access.via == Via::Foreign && !grant.resources.iter().any(|resource| names_exactly(resource, relation)) {
+        return Some(Outside::Relation(relation));
+    }
     let filter = grant.bounds.rows.iter().find(|filter| filter.table.names(schema, &relation.name));
     if filter.is_some() && access.via != Via::Filtered {
         return Some(Outside::Unfiltered(relation));
