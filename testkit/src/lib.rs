@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken test bed must stop the test")]
 
 mod belay;
+mod bypass;
 mod certificate;
 mod port;
 mod postgres;
@@ -13,6 +14,7 @@ mod sample;
 mod wait;
 
 pub use belay::{Belay, Outcome, Ticket, binary};
+pub use bypass::{Bypass, Prepare};
 pub use certificate::Certificates;
 pub use port::free_port;
 pub use postgres::{Builder, Postgres};

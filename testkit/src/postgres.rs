@@ -174,6 +174,16 @@ impl Postgres {
         Ok(client)
     }
 
+    /// Lets a user in from this machine without a password, from now on.
+    pub async fn trust(&self, user: &str) {
+        self.cluster.put_first(&format!("host all \"{user}\" 127.0.0.1/32 trust"));
+        self.execute("postgres", "SELECT pg_reload_conf()").await;
+        let rule = format!(
+            "SELECT count(*) FROM pg_hba_file_rules WHERE auth_method = 'trust' AND '{user}' = ANY (user_name)"
+        );
+        assert_ne!(self.scalar("postgres", &rule).await, "0", "`{user}` is not trusted");
+    }
+
     /// Runs these statements as the superuser. Panics when one fails.
     pub async fn execute(&self, database: &str, sql: &str) {
         self.client_in(database).await.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));

@@ -68,6 +68,14 @@ impl Cluster {
         }
         panic!("no port for PostgreSQL after {ATTEMPTS} attempts");
     }
+
+    /// Puts a line before all others of `pg_hba.conf`; the server reads it when it is told to.
+    pub(super) fn put_first(&self, line: &str) {
+        let path = self.folder.path().join("data/pg_hba.conf");
+        let rest = fs::read_to_string(&path).expect("pg_hba.conf");
+        // Written in place: owner and mode stay.
+        fs::write(&path, format!("{line}\n{rest}")).expect("pg_hba.conf");
+    }
 }
 
 impl Drop for Cluster {
