@@ -5,6 +5,7 @@
 
 mod bounds;
 mod code;
+mod deciding;
 mod decision;
 mod effect;
 mod event;
@@ -23,6 +24,7 @@ mod token;
 
 pub use bounds::{Bounds, Budgets, FunctionName, FunctionNameError, Mask, MaskKind, RowFilter};
 pub use code::{Code, UnknownCode};
+pub use deciding::Deciding;
 pub use decision::Denial;
 pub use effect::{Effect, Effects, UnknownEffect};
 pub use event::{BindValue, Event, EventKind, Outcome, TransactionStatus};
