@@ -12,7 +12,7 @@ static FORGETTING: OnceLock<Classifier> = OnceLock::new();
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let remembering = REMEMBERING.get_or_init(Classifier::default);
-    let forgetting = FORGETTING.get_or_init(|| Classifier::new(Limits { cache: 0, ..Limits::default() }));
+    let forgetting = FORGETTING.get_or_init(|| Classifier::new(Limits { cache: 0, ..Limits::default() }, None));
     let fresh = forgetting.classify(text);
     assert_eq!(remembering.classify(text), fresh, "a remembered shape has another verdict");
     assert_eq!(remembering.classify(text), fresh, "a remembered text has another verdict");

@@ -45,7 +45,7 @@ fn main() {
     for (name, template) in STATEMENTS {
         let text = template.replace("{n}", "4711");
         let others: Vec<String> = (0..512).map(|n| template.replace("{n}", &(10_000 + n).to_string())).collect();
-        let forgetful = Classifier::new(Limits { cache: 0, ..Limits::default() });
+        let forgetful = Classifier::new(Limits { cache: 0, ..Limits::default() }, None);
         let remembering = Classifier::default();
         remembering.classify(&text);
         let (mut parse, mut fresh, mut shape, mut exact) = (f64::MAX, f64::MAX, f64::MAX, f64::MAX);

@@ -4,7 +4,13 @@
 //! no grant.
 
 mod index;
+pub(crate) mod keep;
+mod kind;
+pub(crate) mod read;
 pub mod rows;
+
+pub use keep::{CatalogCell, Edition};
+pub use kind::Kind;
 
 use index::{ByName, Index};
 use rows::{CastRow, FIRST_USER_ID, FunctionRow, OperatorRow, RelationRow, Rows, TypeRow};
@@ -27,7 +33,9 @@ pub struct Catalog {
     casts: HashMap<u32, Vec<usize>>,
     /// Functions that a grant has to name.
     guarded: HashSet<u32>,
-    /// Whether any operator or cast leads to one of them, so that types of operands matter.
+    /// Guarded functions that using a value of a type may call.
+    called_by_types: HashMap<u32, Vec<u32>>,
+    /// Whether any operator or cast leads to a guarded function, so that types of operands matter.
     typed: bool,
 }
 
@@ -47,6 +55,7 @@ impl Catalog {
             types: ByName::new(rows.types.iter().map(|row| (row.schema.as_str(), row.name.as_str()))),
             type_ids: index::of(rows.types.iter().map(|row| row.id)),
             casts: index::many(rows.casts.iter().map(|row| row.source)),
+            called_by_types: called_by_types(&rows, &guarded),
             guarded,
             typed,
             rows,
@@ -56,6 +65,11 @@ impl Catalog {
     /// The relation of this name in this schema.
     pub fn relation(&self, schema: &str, name: &str) -> Option<&RelationRow> {
         self.rows.relations.get(self.relations.get(schema, name)?)
+    }
+
+    /// Whether there is anything in a schema of this name.
+    pub fn has_schema(&self, schema: &str) -> bool {
+        self.relations.has_schema(schema)
     }
 
     /// The relation with this id.
@@ -103,10 +117,49 @@ impl Catalog {
         self.guarded.contains(&function)
     }
 
+    /// Guarded functions that using a value of this type may call: its checks, its comparisons, its implicit casts.
+    pub fn called_by_type(&self, type_id: u32) -> &[u32] {
+        self.called_by_types.get(&type_id).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether a value of this kind can stand where one of `wanted` is needed without a cast being written.
+    pub(crate) fn may_become(&self, given: Kind, wanted: u32) -> bool {
+        let Kind::Of(given) = given else { return true };
+        if given == wanted {
+            return true;
+        }
+        let Some(target) = self.type_by_id(wanted) else { return true };
+        if target.category == 'P' {
+            return true;
+        }
+        let Some(source) = self.type_by_id(given) else { return true };
+        // Arrays, rows and unknown things are not told apart.
+        if source.category == 'P' || (source.element != 0 && target.element != 0) || source.relation != 0 {
+            return true;
+        }
+        let base = if source.base == 0 { given } else { source.base };
+        base == wanted || self.casts(base).chain(self.casts(given)).any(|cast| cast.target == wanted && cast.implicit)
+    }
+
+    /// Whether it is a type of its own, and no stand-in for others.
+    pub(crate) fn is_plain_type(&self, type_id: u32) -> bool {
+        self.type_by_id(type_id).is_some_and(|row| row.category != 'P')
+    }
+
     /// Whether the types of operands can lead to a guarded function at all.
     pub fn is_typed(&self) -> bool {
         self.typed
     }
+}
+
+fn called_by_types(rows: &Rows, guarded: &HashSet<u32>) -> HashMap<u32, Vec<u32>> {
+    let mut called: HashMap<u32, Vec<u32>> = HashMap::new();
+    let of_types = rows.types.iter().flat_map(|row| row.calls.iter().map(|function| (row.id, *function)));
+    let implicit = rows.casts.iter().filter(|cast| cast.implicit).map(|cast| (cast.source, cast.function));
+    for (type_id, function) in of_types.chain(implicit).filter(|(_, function)| guarded.contains(function)) {
+        called.entry(type_id).or_default().push(function);
+    }
+    called
 }
 
 /// The database's own functions are on a list of their own; what extensions bring is judged by the extension.

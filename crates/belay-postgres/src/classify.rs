@@ -1,28 +1,36 @@
 //! What a statement does, by PostgreSQL's own grammar.
 //!
-//! Does not decide, does no IO and reads no clock. It does not know the target's catalog either: that an unqualified
-//! name means `pg_catalog`'s function, what views and operators call, and which columns are functions is settled by
-//! the role in the database until the catalog is read.
+//! Does not decide, does no IO and reads no clock. What names mean is asked of the target's [`Catalog`]; without one
+//! they are taken as they are written, and nothing is said of columns.
+//!
+//! [`Catalog`]: crate::catalog::Catalog
 //!
 //! Whatever is not understood is one [`Effect::Opaque`](belay_model::Effect::Opaque) statement with the reason. No
 //! text can make it panic, overflow a stack, or work without bound.
 
 mod cache;
-mod catalog;
+
+mod context;
 mod definition;
 mod findings;
 mod functions;
 mod limits;
+mod reader;
 mod session;
 mod shape;
 mod stack;
 mod statement;
+mod uses;
 mod walk;
+mod withheld;
 
+pub use context::{Place, SearchPath};
 pub use limits::Limits;
 
+use crate::catalog::Catalog;
 use belay_model::{Code, Effect, Statement};
 use cache::Verdicts;
+use context::Context;
 use functions::Functions;
 use pg_query::Error;
 use std::sync::Arc;
@@ -30,74 +38,115 @@ use std::sync::Arc;
 /// Bytes of a parser's message that are passed on.
 const LONGEST_REASON: usize = 80;
 
-/// Reads the texts of messages. One serves any number of threads.
+/// What a message does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// Its statements, in order.
+    pub statements: Arc<[Statement]>,
+    /// What it does to the search path.
+    pub path: PathChange,
+}
+
+/// What a message does to the search path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathChange {
+    /// Nothing.
+    None,
+    /// It becomes this one.
+    To(SearchPath),
+    /// It may go back to what it was before.
+    Back,
+}
+
+impl Reading {
+    fn of(statements: Arc<[Statement]>) -> Reading {
+        Reading { statements, path: PathChange::None }
+    }
+}
+
+/// Reads the texts of messages, with one catalog or none. One serves any number of threads.
 #[derive(Debug)]
 pub struct Classifier {
     limits: Limits,
     functions: Functions,
+    catalog: Option<Catalog>,
     verdicts: Verdicts,
 }
 
 impl Default for Classifier {
     fn default() -> Classifier {
-        Classifier::new(Limits::default())
+        Classifier::new(Limits::default(), None)
     }
 }
 
 impl Classifier {
     /// A classifier under these bounds, with nothing remembered.
-    pub fn new(limits: Limits) -> Classifier {
-        Classifier { limits, functions: Functions::shipped(), verdicts: Verdicts::new(limits.cache) }
+    pub fn new(limits: Limits, catalog: Option<Catalog>) -> Classifier {
+        Classifier { limits, functions: Functions::shipped(), catalog, verdicts: Verdicts::new(limits.cache) }
     }
 
-    /// The statements of one message, in order; none where the text holds none.
+    /// The catalog that names are looked up in.
+    pub fn catalog(&self) -> Option<&Catalog> {
+        self.catalog.as_ref()
+    }
+
+    /// A place to read from: with these paths in force, or possibly in force, for this role.
+    pub fn place(&self, paths: Vec<SearchPath>, default_path: Option<SearchPath>, role: &str) -> Place {
+        let has_views = self.catalog.as_ref().is_some_and(|catalog| catalog.has_schema(role));
+        let schema = if has_views { role } else { "" };
+        let number = self.verdicts.number(&paths, default_path.as_ref(), schema);
+        Place { paths, default_path, role: role.to_owned(), number }
+    }
+
+    /// The statements of one message, by its text alone.
+    pub fn classify(&self, text: &str) -> Arc<[Statement]> {
+        self.read(text, &Place::default()).statements
+    }
+
+    /// What one message does; nothing where it holds no statement.
     ///
     /// Wants 1.5 MiB of free stack; what could need more is parsed on a thread of its own.
-    pub fn classify(&self, text: &str) -> Arc<[Statement]> {
+    pub fn read(&self, text: &str, place: &Place) -> Reading {
         if text.len() > self.limits.text {
             return refused(Code::TooLarge, format!("the text is longer than {} bytes", self.limits.text));
         }
         if is_blank(text) {
-            return Arc::from([]);
+            return Reading::of(Arc::from([]));
         }
-        if let Some(known) = self.verdicts.of_text(text) {
+        if let Some(known) = self.verdicts.of_text(place.number, text) {
             return known;
         }
         let tokens = match pg_query::scan_tokens(text) {
             Ok(tokens) => tokens,
-            Err(error) => return self.remember(text, refused_by_parser(error)),
+            Err(error) => return refused_by_parser(error),
         };
         let key = shape::key(text, &tokens);
-        if let Some(known) = key.as_deref().and_then(|key| self.verdicts.of_shape(key, text)) {
+        if let Some(known) = key.as_deref().and_then(|key| self.verdicts.of_shape(place.number, key, text)) {
             return known;
         }
         let nesting = shape::nesting(&tokens);
         drop(tokens);
-        let (statements, by_shape) = self.read(text, nesting);
+        let (reading, by_shape) = self.parse(text, nesting, Context { catalog: self.catalog.as_ref(), place });
         if let (Some(key), true) = (key, by_shape) {
-            self.verdicts.remember_shape(key, &statements);
+            self.verdicts.remember_shape(place.number, key, &reading);
         }
         // By its text too: a text with parameters instead of literals comes again as it is.
-        self.remember(text, statements)
+        self.verdicts.remember_text(place.number, text, &reading);
+        reading
     }
 
-    /// The statements, and whether any text of the same shape has the same.
-    fn read(&self, text: &str, nesting: usize) -> (Arc<[Statement]>, bool) {
+    /// What it does, and whether any text of the same shape does the same.
+    fn parse(&self, text: &str, nesting: usize, context: Context<'_>) -> (Reading, bool) {
         if nesting > self.limits.nesting {
             let because = format!("the text is nested deeper than {} levels", self.limits.nesting);
             return (refused(Code::TooLarge, because), false);
         }
         let read = stack::with_room_for(nesting, || match pg_query::parse(text, 0) {
-            Ok(tree) => statement::all(&self.functions, &tree.protobuf),
+            Ok(tree) => reader::all(&self.functions, context, &tree.protobuf),
             Err(error) => (refused_by_parser(error), false),
         });
         // A parser that panics and a thread that cannot start are the same to the client: not understood.
         read.unwrap_or_else(|| (refused(Code::Opaque, "the text could not be read".to_owned()), false))
-    }
-
-    fn remember(&self, text: &str, statements: Arc<[Statement]>) -> Arc<[Statement]> {
-        self.verdicts.remember_text(text, &statements);
-        statements
     }
 }
 
@@ -107,14 +156,14 @@ fn is_blank(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' ' | b'\t'..=b'\r'))
 }
 
-fn refused(code: Code, because: String) -> Arc<[Statement]> {
+fn refused(code: Code, because: String) -> Reading {
     let mut statement = Statement::new(Effect::Opaque, "statement");
     statement.because = Some(because);
     statement.code = Some(code);
-    Arc::from([statement])
+    Reading::of(Arc::from([statement]))
 }
 
-fn refused_by_parser(error: Error) -> Arc<[Statement]> {
+fn refused_by_parser(error: Error) -> Reading {
     let because = match error {
         Error::Parse(message) | Error::Scan(message) => message,
         Error::Conversion(_) => "the text holds a NUL character".to_owned(),
@@ -161,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_text_over_the_bound_is_refused_unread() {
-        let classifier = Classifier::new(Limits { text: 20, ..Limits::default() });
+        let classifier = Classifier::new(Limits { text: 20, ..Limits::default() }, None);
         assert_eq!(classifier.classify("SELECT 1 AS twenty__")[0].effect, Effect::Read);
         assert_eq!(classifier.classify("SELECT 1 AS twentyone")[0].code, Some(Code::TooLarge));
     }

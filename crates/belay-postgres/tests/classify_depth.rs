@@ -63,7 +63,7 @@ fn classified_in_this_process() {
     let case = std::env::var(CASE).unwrap();
     let (kind, times) = case.split_once(':').unwrap();
     // A text over the usual bound too, so that the nesting has to refuse it.
-    let classifier = Classifier::new(Limits { text: 64 << 20, ..Limits::default() });
+    let classifier = Classifier::new(Limits { text: 64 << 20, ..Limits::default() }, None);
     let sizes: Vec<usize> = match times.split_once('-') {
         Some((from, to)) => (from.parse().unwrap()..=to.parse().unwrap()).collect(),
         None => vec![times.parse().unwrap()],

@@ -23,6 +23,10 @@ impl ByName {
         ByName { schemas }
     }
 
+    pub(super) fn has_schema(&self, schema: &str) -> bool {
+        self.schemas.contains_key(schema)
+    }
+
     pub(super) fn get(&self, schema: &str, name: &str) -> Option<usize> {
         self.schemas.get(schema)?.get(name).copied()
     }

@@ -60,14 +60,10 @@ impl Findings {
 
     pub(super) fn into_statement(self, verb: impl Into<String>) -> Statement {
         Statement {
-            effect: self.effect,
-            verb: verb.into(),
             relations: self.relations,
-            accesses: Vec::new(),
-            calls: Vec::new(),
-            shows: Vec::new(),
             because: self.because,
             code: self.code,
+            ..Statement::new(self.effect, verb)
         }
     }
 }

@@ -48,6 +48,12 @@ impl Functions {
         }
     }
 
+    /// Whether a list has this name, which is then the database's own function.
+    pub(super) fn is_listed(&self, schema: &str, name: &str) -> bool {
+        matches!(schema, "" | "pg_catalog")
+            && (name == "set_config" || self.harmless.contains(name) || self.withheld.contains_key(name))
+    }
+
     fn own(&self, name: &str) -> Known {
         if self.harmless.contains(name) {
             return Known::Harmless;

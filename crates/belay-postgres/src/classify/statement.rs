@@ -1,71 +1,77 @@
 //! One statement, by its outermost node.
 
-use super::functions::Functions;
-use super::walk::{Walk, query};
+use super::reader::Reader;
+use super::walk::query;
 use super::{definition, session};
 use belay_model::{Code, Effect, Statement};
 use pg_query::protobuf::{
-    CopyStmt, DeclareCursorStmt, DefElem, ExecuteStmt, ExplainStmt, LockStmt, Node, ParseResult, PrepareStmt, RawStmt,
-    SelectStmt, a_const,
+    CopyStmt, DeclareCursorStmt, DefElem, ExecuteStmt, ExplainStmt, LockStmt, Node, PrepareStmt, SelectStmt, a_const,
 };
 use pg_query::{LockMode, NodeEnum};
-use std::sync::Arc;
 
-/// The statements of a text, and whether every text of the same shape has the same.
-pub(super) fn all(functions: &Functions, tree: &ParseResult) -> (Arc<[Statement]>, bool) {
-    let mut by_shape = true;
-    let statements = tree
-        .stmts
-        .iter()
-        .map(|RawStmt { stmt, stmt_location: _, stmt_len: _ }| {
-            let read = of_node(functions, stmt.as_deref());
-            by_shape &= read.by_shape;
-            read.statement
-        })
-        .collect();
-    (statements, by_shape)
-}
-
-struct Read {
-    statement: Statement,
-    by_shape: bool,
+/// One statement, under one search path.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Read {
+    pub(super) statement: Statement,
+    /// Every text of the same shape has the same statement.
+    pub(super) by_shape: bool,
+    /// A new value for `search_path`.
+    pub(super) new_path: Option<String>,
 }
 
 impl Read {
     fn once(statement: Statement) -> Read {
-        Read { statement, by_shape: false }
+        Read { statement, by_shape: false, new_path: None }
     }
 }
 
-fn of_node(functions: &Functions, node: Option<&Node>) -> Read {
+pub(super) fn of_node(reader: Reader<'_>, node: Option<&Node>) -> Read {
     match node.and_then(|node| node.node.as_ref()) {
-        Some(kind) => of_kind(functions, kind),
+        Some(kind) => of_kind(reader, kind, Purpose::Rows),
         None => Read::once(unknown()),
     }
 }
 
-fn of_kind(functions: &Functions, kind: &NodeEnum) -> Read {
+/// What becomes of a query's rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// They go to the client.
+    Rows,
+    /// They are to be had later by a name.
+    Named,
+    /// Nobody sees them.
+    Nothing,
+}
+
+fn of_kind(reader: Reader<'_>, kind: &NodeEnum, purpose: Purpose) -> Read {
     if let NodeEnum::SelectStmt(select) = kind {
-        return read(functions, kind, select);
+        return read(reader, kind, select, purpose);
     }
     Read::once(match kind {
         NodeEnum::InsertStmt(_) | NodeEnum::UpdateStmt(_) | NodeEnum::DeleteStmt(_) | NodeEnum::MergeStmt(_) => {
-            change(functions, kind)
+            change(reader, kind, purpose)
         }
-        NodeEnum::ExplainStmt(explain) => of_explain(functions, explain),
+        NodeEnum::ExplainStmt(explain) => return of_explain(reader, explain),
         NodeEnum::PrepareStmt(prepare) => {
             let PrepareStmt { name: _, argtypes: _, query } = prepare.as_ref();
-            wrapped("PREPARE", of_node(functions, query.as_deref()).statement)
+            return wrapped("PREPARE", of_inner(reader, query.as_deref(), Purpose::Named));
         }
         NodeEnum::DeclareCursorStmt(declare) => {
             let DeclareCursorStmt { portalname: _, options: _, query } = declare.as_ref();
-            wrapped("DECLARE CURSOR", of_node(functions, query.as_deref()).statement)
+            return wrapped("DECLARE CURSOR", of_inner(reader, query.as_deref(), Purpose::Named));
         }
-        NodeEnum::ExecuteStmt(execute) => of_execute(functions, execute),
-        NodeEnum::CopyStmt(copy) => of_copy(functions, copy),
-        NodeEnum::LockStmt(lock) => of_lock(functions, lock),
+        NodeEnum::ExecuteStmt(execute) => of_execute(reader, execute),
+        NodeEnum::CopyStmt(copy) => of_copy(reader, copy),
+        NodeEnum::LockStmt(lock) => of_lock(reader, lock),
         _ => session::of(kind).or_else(|| definition::of(kind)).unwrap_or_else(unknown),
     })
+}
+
+fn of_inner(reader: Reader<'_>, node: Option<&Node>, purpose: Purpose) -> Read {
+    match node.and_then(|node| node.node.as_ref()) {
+        Some(kind) => of_kind(reader, kind, purpose),
+        None => Read::once(unknown()),
+    }
 }
 
 fn unknown() -> Statement {
@@ -75,10 +81,12 @@ fn unknown() -> Statement {
     statement
 }
 
-fn read(functions: &Functions, kind: &NodeEnum, select: &SelectStmt) -> Read {
-    let mut walk = Walk::new(functions, Effect::Read);
-    walk.query(kind);
-    let by_shape = walk.findings.holds_by_shape();
+fn read(reader: Reader<'_>, kind: &NodeEnum, select: &SelectStmt, purpose: Purpose) -> Read {
+    let mut walk = reader.walk(Effect::Read);
+    let outcome = walk.query(kind);
+    if purpose == Purpose::Named {
+        walk.compute_merged(&outcome);
+    }
     let verb = if select.into_clause.is_some() {
         "SELECT INTO"
     } else if select.values_lists.is_empty() {
@@ -86,49 +94,55 @@ fn read(functions: &Functions, kind: &NodeEnum, select: &SelectStmt) -> Read {
     } else {
         "VALUES"
     };
-    Read { statement: walk.findings.into_statement(verb), by_shape }
+    let (by_shape, new_path) = (walk.findings.holds_by_shape(), walk.new_path.take());
+    let shown = (purpose == Purpose::Rows).then_some(&outcome);
+    Read { statement: walk.into_statement(verb, shown), by_shape, new_path }
 }
 
-fn change(functions: &Functions, kind: &NodeEnum) -> Statement {
-    let mut walk = Walk::new(functions, Effect::Read);
+fn change(reader: Reader<'_>, kind: &NodeEnum, purpose: Purpose) -> Statement {
+    let mut walk = reader.walk(Effect::Read);
     walk.findings.raise(Effect::Write, Some(Code::WriteInReadOnly), None);
-    walk.query(kind);
-    walk.findings.into_statement(query::change(kind).unwrap_or("change"))
+    let outcome = walk.query(kind);
+    let shown = (purpose == Purpose::Rows).then_some(&outcome);
+    walk.into_statement(query::change(kind).unwrap_or("change"), shown)
 }
 
 /// EXPLAIN does what the statement in it does, also without ANALYZE: planning runs functions, takes the statement's
 /// table locks, and asks for its rights, which a read-only role does not have.
-fn of_explain(functions: &Functions, explain: &ExplainStmt) -> Statement {
+fn of_explain(reader: Reader<'_>, explain: &ExplainStmt) -> Read {
     let ExplainStmt { query, options } = explain;
     let runs = options.iter().any(|option| match &option.node {
         Some(NodeEnum::DefElem(option)) => option.defname.eq_ignore_ascii_case("analyze"),
         _ => false,
     });
-    let mut statement =
-        wrapped(if runs { "EXPLAIN ANALYZE" } else { "EXPLAIN" }, of_node(functions, query.as_deref()).statement);
+    let inner = of_inner(reader, query.as_deref(), Purpose::Nothing);
+    let mut read = wrapped(if runs { "EXPLAIN ANALYZE" } else { "EXPLAIN" }, inner);
+    let statement = &mut read.statement;
     if statement.effect == Effect::Write && statement.because.is_none() && !runs {
         statement.because = Some("planning it takes its locks and asks for its rights".to_owned());
     }
-    statement
+    read
 }
 
 /// A statement around another: what is inside decides, and is named where it is no read.
-fn wrapped(verb: &str, mut inner: Statement) -> Statement {
+fn wrapped(verb: &str, mut read: Read) -> Read {
+    let inner = &mut read.statement;
     inner.verb = if inner.effect <= Effect::Read { verb.to_owned() } else { format!("{verb} {}", inner.verb) };
-    inner
+    read.by_shape = false;
+    read
 }
 
 /// What a prepared statement does was settled when it was prepared; its arguments are expressions.
-fn of_execute(functions: &Functions, execute: &ExecuteStmt) -> Statement {
+fn of_execute(reader: Reader<'_>, execute: &ExecuteStmt) -> Statement {
     let ExecuteStmt { name: _, params } = execute;
-    let mut walk = Walk::new(functions, Effect::Read);
+    let mut walk = reader.walk(Effect::Read);
     walk.nodes(params);
-    walk.findings.into_statement("EXECUTE")
+    walk.into_statement("EXECUTE", None)
 }
 
-fn of_copy(functions: &Functions, copy: &CopyStmt) -> Statement {
-    let CopyStmt { relation, query, attlist: _, is_from, is_program, filename, options: _, where_clause } = copy;
-    let mut walk = Walk::new(functions, Effect::Read);
+fn of_copy(reader: Reader<'_>, copy: &CopyStmt) -> Statement {
+    let CopyStmt { relation, query, attlist, is_from, is_program, filename, options: _, where_clause } = copy;
+    let mut walk = reader.walk(Effect::Read);
     let refusal = match (is_from, is_program, filename.is_empty()) {
         (_, true, _) => Some((Effect::Privilege, Code::CopyRefused, "it runs a program on the server")),
         (true, false, false) => Some((Effect::Privilege, Code::CopyRefused, "it reads a file of the server")),
@@ -140,23 +154,32 @@ fn of_copy(functions: &Functions, copy: &CopyStmt) -> Statement {
         walk.findings.raise(effect, Some(code), because.to_owned());
     }
     if let Some(table) = relation {
-        walk.relation(table);
+        walk.copied(table, attlist);
     }
-    walk.optional(query.as_deref());
+    // The rows are not those of a result: nothing in them could be masked.
+    if let Some(kind) = query.as_ref().and_then(|node| node.node.as_ref()) {
+        let outcome = walk.copied_query(kind);
+        walk.compute_result(&outcome);
+    }
     walk.optional(where_clause.as_deref());
-    walk.findings.into_statement(if *is_from { "COPY FROM" } else { "COPY TO" })
+    walk.into_statement(if *is_from { "COPY FROM" } else { "COPY TO" }, None)
 }
 
 /// The weakest table lock is the one that every read takes.
-fn of_lock(functions: &Functions, lock: &LockStmt) -> Statement {
+fn of_lock(reader: Reader<'_>, lock: &LockStmt) -> Statement {
     let LockStmt { relations, mode, nowait: _ } = lock;
-    let mut walk = Walk::new(functions, Effect::Read);
+    let mut walk = reader.walk(Effect::Read);
     if *mode != LockMode::AccessShareLock as i32 {
         let because = "only ACCESS SHARE does not keep others from the table".to_owned();
         walk.findings.raise(Effect::Write, Some(Code::WriteInReadOnly), because);
     }
-    walk.nodes(relations);
-    walk.findings.into_statement("LOCK TABLE")
+    for node in relations {
+        match &node.node {
+            Some(NodeEnum::RangeVar(table)) => walk.locked(table),
+            _ => walk.findings.raise(Effect::Opaque, Some(Code::Opaque), None),
+        }
+    }
+    walk.into_statement("LOCK TABLE", None)
 }
 
 /// The text of an option's value, as the server would read it.

@@ -2,35 +2,109 @@
 //!
 //! Every struct is taken apart field by field, without `..`: a field that a later grammar adds does not compile until
 //! somebody has decided what it means. A node of a kind that is not known here makes the statement opaque.
+//!
+//! Names are followed to the columns they stand for as PostgreSQL's parser does. Where a column is only passed on, its
+//! [`Value`](value::Value) says which one it is; where anything is made of it, that is noted as computed.
 
 mod call;
+mod column;
+mod column_name;
+mod common_table;
 mod expression;
 mod json;
+mod operator;
 pub(super) mod query;
+mod scope;
+mod set_config;
 mod source;
+mod targets;
+mod types;
+mod value;
 
+use super::context::{Context, SearchPath};
 use super::findings::Findings;
 use super::functions::Functions;
-use belay_model::{Code, Effect};
+use super::uses::Uses;
+use belay_model::{Code, Effect, Statement};
 use pg_query::protobuf::Node;
+use scope::{Rows, Scope};
+use value::Value;
 
 /// A walk over one statement.
 pub(super) struct Walk<'a> {
     functions: &'a Functions,
+    context: Context<'a>,
+    /// Where names without a schema are looked for.
+    path: Option<&'a SearchPath>,
     /// What was found so far.
     pub(super) findings: Findings,
-    /// Names of the common table expressions that can be seen from here, innermost last.
-    visible: Vec<&'a str>,
+    uses: Uses<'a>,
+    /// What can be seen from here, outermost first.
+    scopes: Vec<Scope<'a>>,
     /// The one setting that the column `name` of `pg_settings` can hold in the query at hand.
     named_setting: Option<&'a str>,
+    /// The last value that was given to `search_path`.
+    pub(super) new_path: Option<String>,
 }
+
+/// What a whole query gives.
+pub(super) struct Outcome<'a>(Rows<'a>);
 
 impl<'a> Walk<'a> {
     /// A walk over a statement that by itself does only `effect`.
-    pub(super) fn new(functions: &'a Functions, effect: Effect) -> Walk<'a> {
-        Walk { functions, findings: Findings::new(effect), visible: Vec::new(), named_setting: None }
+    pub(super) fn new(
+        functions: &'a Functions,
+        context: Context<'a>,
+        path: Option<&'a SearchPath>,
+        effect: Effect,
+    ) -> Walk<'a> {
+        Walk {
+            functions,
+            context,
+            path,
+            findings: Findings::new(effect),
+            uses: Uses::default(),
+            scopes: Vec::new(),
+            named_setting: None,
+            new_path: None,
+        }
     }
 
+    /// Something is made of the whole result: none of its columns comes out as it is.
+    pub(super) fn compute_result(&mut self, result: &Outcome<'a>) {
+        for column in &result.0.columns {
+            self.compute(&column.value);
+        }
+    }
+
+    /// The result is to be had by name later, when only the target tells whose its columns are. It does not tell of a
+    /// set operation's.
+    pub(super) fn compute_merged(&mut self, result: &Outcome<'a>) {
+        for column in result.0.columns.iter().filter(|column| column.value.is_merged()) {
+            self.compute(&column.value);
+        }
+    }
+
+    /// The statement, whose rows are those of `result`.
+    pub(super) fn into_statement(mut self, verb: impl Into<String>, result: Option<&Outcome<'a>>) -> Statement {
+        let reached = self.uses.finish(self.context.catalog);
+        if reached.too_many {
+            let because = "it reaches more relations than can be followed".to_owned();
+            self.findings.raise(Effect::Opaque, Some(Code::TooLarge), because);
+        }
+        let columns = result.into_iter().flat_map(|result| result.0.columns.iter().enumerate());
+        let shows = columns
+            .flat_map(|(position, column)| column.value.origins().filter_map(move |origin| Some((position, origin))));
+        let shows =
+            shows.filter_map(|(position, origin)| self.uses.shown(position, origin.uses, origin.column)).collect();
+        let mut statement = self.findings.into_statement(verb);
+        statement.accesses = reached.accesses;
+        statement.calls = reached.calls;
+        statement.shows = shows;
+        statement
+    }
+
+    /// Expressions of which something is made.
     pub(super) fn nodes(&mut self, nodes: &'a [Node]) {
         for node in nodes {
             self.node(node);
@@ -44,15 +118,32 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn node(&mut self, node: &'a Node) {
+        let value = self.value(node);
+        self.compute(&value);
+    }
+
+    /// An expression that may be passed on as it is.
+    fn value(&mut self, node: &'a Node) -> Value {
         // An absent node is an absent list item, as in `SELECT DISTINCT` without ON.
-        if let Some(kind) = &node.node {
-            self.expression(kind);
+        node.node.as_ref().map(|kind| self.expression(kind)).unwrap_or_default()
+    }
+
+    /// Something depends on the value.
+    fn compute(&mut self, value: &Value) {
+        for origin in value.origins() {
+            self.uses.compute(origin.uses, origin.column);
         }
     }
 
     fn not_understood(&mut self) {
         let because = "it uses a form of expression that Belay does not know".to_owned();
         self.findings.raise(Effect::Opaque, Some(Code::Opaque), because);
+    }
+
+    /// A name that the catalog does not have, or not for this.
+    fn unknown_name(&mut self, what: &str, name: &str) {
+        let because = format!("the {what} {name} is not in the catalog");
+        self.findings.raise(Effect::Opaque, Some(Code::UnknownName), because);
     }
 }
 

@@ -1,23 +1,25 @@
 //! Expressions.
 
-use super::{Walk, words};
-use belay_model::{Code, Effect};
+use super::Walk;
+use super::types::{BOOLEAN, kind_of};
+use super::value::{Kind, Value};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AArrayExpr, AExpr, AIndices, AIndirection, BoolExpr, BooleanTest, CaseExpr, CaseWhen, CoalesceExpr, CollateClause,
-    CurrentOfExpr, GroupingFunc, GroupingSet, MergeSupportFunc, MinMaxExpr, MultiAssignRef, NamedArgExpr, Node,
-    NullTest, ResTarget, RowExpr, SetToDefault, SortBy, SqlValueFunction, SubLink, TypeCast, TypeName, WindowDef,
-    XmlExpr, XmlSerialize,
+    AArrayExpr, AExpr, AExprKind, AIndices, AIndirection, BoolExpr, BooleanTest, CaseExpr, CaseWhen, CoalesceExpr,
+    CollateClause, CurrentOfExpr, GroupingFunc, GroupingSet, MergeSupportFunc, MinMaxExpr, MultiAssignRef,
+    NamedArgExpr, Node, NullTest, ResTarget, RowExpr, SetToDefault, SortBy, SqlValueFunction, SubLink, SubLinkType,
+    TypeCast, WindowDef, XmlExpr, XmlSerialize,
 };
 
 impl<'a> Walk<'a> {
-    /// Anything that may stand in a statement that reads or changes rows.
-    pub(super) fn expression(&mut self, kind: &'a NodeEnum) {
+    /// Anything that may stand in a statement that reads or changes rows. What is not a column itself is computed from
+    /// whatever is in it.
+    pub(super) fn expression(&mut self, kind: &'a NodeEnum) -> Value {
         match kind {
+            NodeEnum::ColumnRef(reference) => return self.column_ref(reference),
+            NodeEnum::AConst(constant) => return Value::of(kind_of(constant)),
             // Names, values and places: nothing below them.
-            NodeEnum::ColumnRef(_)
-            | NodeEnum::ParamRef(_)
-            | NodeEnum::AConst(_)
+            NodeEnum::ParamRef(_)
             | NodeEnum::AStar(_)
             | NodeEnum::String(_)
             | NodeEnum::Integer(_)
@@ -27,26 +29,42 @@ impl<'a> Walk<'a> {
             | NodeEnum::JsonFormat(_)
             | NodeEnum::Alias(_) => {}
             NodeEnum::List(list) => self.nodes(&list.items),
-            NodeEnum::FuncCall(call) => self.call(call),
-            NodeEnum::AExpr(expr) => self.operation(expr),
+            NodeEnum::FuncCall(call) => return Value::of(self.call(call)),
+            NodeEnum::AExpr(expr) => return Value::of(self.operation(expr)),
             NodeEnum::BoolExpr(expr) => {
                 let BoolExpr { xpr, boolop: _, args, location: _ } = expr.as_ref();
                 self.optional(xpr.as_deref());
                 self.nodes(args);
+                return Value::of(Kind::Of(BOOLEAN));
             }
             NodeEnum::SubLink(link) => self.sub_link(link),
             NodeEnum::TypeCast(cast) => {
                 let TypeCast { arg, type_name, location: _ } = cast.as_ref();
-                self.optional(arg.as_deref());
-                self.type_name(type_name.as_ref());
+                let from = arg.as_deref().map(|arg| self.computed(arg)).unwrap_or_default();
+                return Value::of(self.cast(from, type_name.as_ref()));
             }
             NodeEnum::TypeName(name) => self.type_name(Some(name)),
             NodeEnum::SelectStmt(_)
             | NodeEnum::InsertStmt(_)
             | NodeEnum::UpdateStmt(_)
             | NodeEnum::DeleteStmt(_)
-            | NodeEnum::MergeStmt(_) => self.inner_query(kind),
+            | NodeEnum::MergeStmt(_) => self.computed_rows(kind),
             _ => self.special_form(kind),
+        }
+        Value::default()
+    }
+
+    /// An expression of which something is made; its type.
+    pub(super) fn computed(&mut self, node: &'a Node) -> Kind {
+        let value = self.value(node);
+        self.compute(&value);
+        value.kind
+    }
+
+    fn computed_rows(&mut self, kind: &'a NodeEnum) {
+        let rows = self.inner_query(kind);
+        for column in &rows.columns {
+            self.compute(&column.value);
         }
     }
 
@@ -161,8 +179,8 @@ impl<'a> Walk<'a> {
             }
             NodeEnum::SortBy(sort) => {
                 let SortBy { node, sortby_dir: _, sortby_nulls: _, use_op, location: _ } = sort.as_ref();
-                self.optional(node.as_deref());
-                self.operator(use_op);
+                let kind = node.as_deref().map(|node| self.computed(node)).unwrap_or_default();
+                self.operator(use_op, [kind, kind]);
             }
             NodeEnum::WindowDef(window) => self.window(window),
             NodeEnum::GroupingSet(set) => {
@@ -187,32 +205,45 @@ impl<'a> Walk<'a> {
                 let MergeSupportFunc { xpr, msftype: _, msfcollid: _, location: _ } = action.as_ref();
                 self.optional(xpr.as_deref());
             }
-            _ => self.source(kind),
+            _ => self.json(kind),
         }
     }
 
-    fn operation(&mut self, expr: &'a AExpr) {
-        let AExpr { kind: _, name, lexpr, rexpr, rexpr_list_start: _, rexpr_list_end: _, location: _ } = expr;
-        self.operator(name);
-        self.all_of([lexpr, rexpr]);
+    fn operation(&mut self, expr: &'a AExpr) -> Kind {
+        let AExpr { kind, name, lexpr, rexpr, rexpr_list_start: _, rexpr_list_end: _, location: _ } = expr;
+        let left = lexpr.as_deref().map(|node| self.computed(node));
+        let right = rexpr.as_deref().map(|node| self.computed(node)).unwrap_or_default();
+        let kind = AExprKind::try_from(*kind).unwrap_or_default();
+        // The right side is a list or an array, whose elements are compared.
+        let right = if matches!(kind, AExprKind::AexprOp | AExprKind::AexprNullif) { right } else { Kind::Any };
+        match left {
+            // BETWEEN compares with operators that are not written.
+            Some(left) if is_between(kind) => {
+                for compared in ["<", "<=", ">", ">="] {
+                    self.operator_named(None, compared, [left, Kind::Any]);
+                }
+                Kind::Of(BOOLEAN)
+            }
+            Some(left) => self.operator(name, [left, right]),
+            None => self.prefix_operator(name, right),
+        }
     }
 
     fn sub_link(&mut self, link: &'a SubLink) {
-        let SubLink { xpr, sub_link_type: _, sub_link_id: _, testexpr, oper_name, subselect, location: _ } = link;
-        self.operator(oper_name);
-        self.all_of([xpr, testexpr, subselect]);
-    }
-
-    /// An operator is a function by another name. Which function is for the target's catalog to say; that another
-    /// schema's is meant can be read.
-    pub(super) fn operator(&mut self, name: &'a [Node]) {
-        match words(name).as_deref() {
-            Some([] | [_] | ["pg_catalog", _]) => {}
-            Some([schema, name]) => {
-                let because = format!("uses the operator {schema}.{name}, which is not one of PostgreSQL's own");
-                self.findings.raise(Effect::Opaque, Some(Code::UnknownFunction), because);
+        let SubLink { xpr, sub_link_type, sub_link_id: _, testexpr, oper_name, subselect, location: _ } = link;
+        self.optional(xpr.as_deref());
+        let left = testexpr.as_deref().map(|node| self.computed(node)).unwrap_or_default();
+        if testexpr.is_some() && oper_name.is_empty() {
+            self.operator_named(None, "=", [left, Kind::Any]);
+        }
+        self.operator(oper_name, [left, Kind::Any]);
+        match subselect.as_ref().and_then(|node| node.node.as_ref()) {
+            // What EXISTS selects is never looked at.
+            Some(kind) if *sub_link_type == SubLinkType::ExistsSublink as i32 => {
+                self.inner_query(kind);
             }
-            _ => self.not_understood(),
+            Some(kind) => self.computed_rows(kind),
+            None => {}
         }
     }
 
@@ -232,26 +263,19 @@ impl<'a> Walk<'a> {
         self.all_of([start_offset, end_offset]);
     }
 
-    pub(super) fn type_name(&mut self, name: Option<&'a TypeName>) {
-        if let Some(name) = name {
-            let TypeName {
-                names: _,
-                type_oid: _,
-                setof: _,
-                pct_type: _,
-                typmods,
-                typemod: _,
-                array_bounds,
-                location: _,
-            } = name;
-            self.nodes(typmods);
-            self.nodes(array_bounds);
-        }
-    }
-
     pub(super) fn all_of<const N: usize>(&mut self, nodes: [&'a Option<Box<Node>>; N]) {
         for node in nodes {
             self.optional(node.as_deref());
         }
     }
+}
+
+fn is_between(kind: AExprKind) -> bool {
+    matches!(
+        kind,
+        AExprKind::AexprBetween
+            | AExprKind::AexprNotBetween
+            | AExprKind::AexprBetweenSym
+            | AExprKind::AexprNotBetweenSym
+    )
 }

@@ -71,7 +71,6 @@ impl<'a> Walk<'a> {
                 self.json_value(arg.as_deref());
             }
             NodeEnum::JsonFuncExpr(function) => self.json_function(function),
-            NodeEnum::JsonTable(table) => self.json_table(table),
             NodeEnum::JsonTableColumn(column) => self.json_table_column(column),
             NodeEnum::JsonTablePathSpec(path) => self.json_path(Some(path)),
             _ => self.not_understood(),
@@ -100,7 +99,7 @@ impl<'a> Walk<'a> {
         self.json_behavior(on_error.as_deref());
     }
 
-    fn json_table(&mut self, table: &'a JsonTable) {
+    pub(super) fn json_table(&mut self, table: &'a JsonTable) {
         let JsonTable { context_item, pathspec, passing, columns, on_error, alias: _, lateral: _, location: _ } = table;
         self.json_value(context_item.as_deref());
         self.json_path(pathspec.as_deref());

@@ -1,38 +1,55 @@
 //! Queries: SELECT and the statements that change rows, with their WITH clauses.
 
-use super::{Walk, call, words};
+use super::scope::{Rows, Scope};
+use super::value::Column;
+use super::{Outcome, Walk, set_config, words};
 use belay_model::{Code, Effect};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    CommonTableExpr, CteCycleClause, DeleteStmt, IndexElem, InferClause, InsertStmt, IntoClause, LockingClause,
-    MergeStmt, MergeWhenClause, Node, OnConflictClause, ReturningClause, SelectStmt, UpdateStmt, WithClause,
+    DeleteStmt, IndexElem, InferClause, InsertStmt, IntoClause, LockingClause, MergeStmt, MergeWhenClause, Node,
+    OnConflictClause, RangeVar, ReturningClause, SelectStmt, SetOperation, UpdateStmt,
 };
 
 impl<'a> Walk<'a> {
+    /// A whole statement that reads or changes rows.
+    pub(in crate::classify) fn query(&mut self, kind: &'a NodeEnum) -> Outcome<'a> {
+        Outcome(self.rows(kind))
+    }
+
+    /// The query of a COPY, which may be a change too.
+    pub(in crate::classify) fn copied_query(&mut self, kind: &'a NodeEnum) -> Outcome<'a> {
+        Outcome(self.inner_query(kind))
+    }
+
     /// A query inside another statement.
-    pub(super) fn inner_query(&mut self, kind: &'a NodeEnum) {
+    pub(super) fn inner_query(&mut self, kind: &'a NodeEnum) -> Rows<'a> {
         if let Some(verb) = change(kind) {
             let because = format!("it holds {verb}");
             self.findings.raise(Effect::Write, Some(Code::WriteInReadOnly), because);
         }
-        self.query(kind);
+        self.rows(kind)
     }
 
     /// A query, whose own effect the caller has seen to.
-    pub(in crate::classify) fn query(&mut self, kind: &'a NodeEnum) {
-        let scope = self.visible.len();
-        match kind {
+    fn rows(&mut self, kind: &'a NodeEnum) -> Rows<'a> {
+        self.scopes.push(Scope::default());
+        let rows = match kind {
             NodeEnum::SelectStmt(select) => self.select(select),
             NodeEnum::InsertStmt(insert) => self.insert(insert),
             NodeEnum::UpdateStmt(update) => self.update(update),
             NodeEnum::DeleteStmt(delete) => self.delete(delete),
             NodeEnum::MergeStmt(merge) => self.merge(merge),
-            _ => self.not_understood(),
-        }
-        self.visible.truncate(scope);
+            _ => {
+                self.not_understood();
+                Rows::default()
+            }
+        };
+        self.scopes.pop();
+        rows
     }
 
-    pub(in crate::classify) fn select(&mut self, select: &'a SelectStmt) {
+    /// A SELECT, in a scope of its own.
+    fn select(&mut self, select: &'a SelectStmt) -> Rows<'a> {
         let SelectStmt {
             distinct_clause,
             into_clause,
@@ -53,26 +70,86 @@ impl<'a> Walk<'a> {
             op: _,
             all: _,
             larg,
-            rarg,
+            rarg: _,
         } = select;
-        let scope = self.visible.len();
         let outer_setting =
             std::mem::replace(&mut self.named_setting, named_setting(from_clause, where_clause.as_deref()));
         self.with(with_clause.as_ref());
         if let Some(into) = into_clause {
             self.into(into);
         }
-        for arm in [larg, rarg].into_iter().flatten() {
-            self.select(arm);
+        self.from(from_clause);
+        let rows = if larg.is_some() {
+            self.set_operation(select, |_, _| {})
+        } else if values_lists.is_empty() {
+            self.targets(target_list)
+        } else {
+            self.values_lists(values_lists)
+        };
+        self.distinct(distinct_clause, &rows);
+        for node in group_clause {
+            self.grouped_by(node, &rows);
         }
-        self.nodes(from_clause);
-        for list in [distinct_clause, target_list, group_clause, window_clause, values_lists, sort_clause] {
-            self.nodes(list);
+        self.nodes(window_clause);
+        for node in sort_clause {
+            self.ordered_by(node, &rows);
         }
         self.all_of([where_clause, having_clause, limit_offset, limit_count]);
-        self.nodes(locking_clause);
+        for node in locking_clause {
+            match &node.node {
+                Some(NodeEnum::LockingClause(clause)) => self.locking(clause),
+                _ => self.not_understood(),
+            }
+        }
         self.named_setting = outer_setting;
-        self.visible.truncate(scope);
+        rows
+    }
+
+    /// UNION, INTERSECT, EXCEPT. `between` is called with the first arm's columns before the second is read.
+    pub(super) fn set_operation(
+        &mut self,
+        select: &'a SelectStmt,
+        between: impl FnOnce(&mut Walk<'a>, &Rows<'a>),
+    ) -> Rows<'a> {
+        let first = self.arm(select.larg.as_deref());
+        between(self, &first);
+        let second = self.arm(select.rarg.as_deref());
+        let appended = select.op == SetOperation::SetopUnion as i32 && select.all;
+        if !appended {
+            // Rows are compared.
+            for column in first.columns.iter().chain(&second.columns) {
+                self.compute(&column.value);
+            }
+        }
+        let open = first.open || second.open;
+        if open {
+            // Which column meets which is not known.
+            for column in first.columns.iter().chain(&second.columns) {
+                self.compute(&column.value);
+            }
+            return Rows { columns: first.columns, open };
+        }
+        let pairs = first.columns.into_iter().zip(&second.columns);
+        let columns = pairs.map(|(one, other)| Column { name: one.name, value: one.value.merge(&other.value) });
+        Rows { columns: columns.collect(), open }
+    }
+
+    fn arm(&mut self, arm: Option<&'a SelectStmt>) -> Rows<'a> {
+        let Some(arm) = arm else { return Rows::default() };
+        self.scopes.push(Scope::default());
+        let rows = self.select(arm);
+        self.scopes.pop();
+        rows
+    }
+
+    /// The items of FROM, seen by all that follows.
+    pub(super) fn from(&mut self, nodes: &'a [Node]) {
+        for node in nodes {
+            let item = self.from_item(node);
+            if let Some(scope) = self.scopes.last_mut() {
+                scope.items.push(item);
+            }
+        }
     }
 
     /// SELECT INTO, on whatever arm of a UNION it stands.
@@ -84,14 +161,14 @@ impl<'a> Walk<'a> {
         self.findings.raise(Effect::Definition, Some(Code::Definition), because);
     }
 
-    pub(super) fn locking(&mut self, clause: &'a LockingClause) {
+    fn locking(&mut self, clause: &'a LockingClause) {
         // The names are aliases of what FROM holds.
         let LockingClause { locked_rels: _, strength: _, wait_policy: _ } = clause;
         let because = "its FOR UPDATE or FOR SHARE clause locks rows".to_owned();
         self.findings.raise(Effect::Write, Some(Code::WriteInReadOnly), because);
     }
 
-    fn insert(&mut self, insert: &'a InsertStmt) {
+    fn insert(&mut self, insert: &'a InsertStmt) -> Rows<'a> {
         let InsertStmt {
             relation,
             cols,
@@ -101,32 +178,54 @@ impl<'a> Walk<'a> {
             with_clause,
             r#override: _,
         } = insert;
-        if let Some(target) = relation {
-            self.findings.relation(target);
-        }
         self.with(with_clause.as_ref());
-        self.nodes(cols);
+        self.changed(relation.as_ref());
         if let Some(kind) = select_stmt.as_ref().and_then(|node| node.node.as_ref()) {
-            self.query(kind);
+            // What is inserted cannot see the table that it goes into.
+            let source = self.apart(false, |walk| walk.rows(kind));
+            for column in &source.columns {
+                self.compute(&column.value);
+            }
         }
+        self.assigned(cols);
         if let Some(conflict) = on_conflict_clause {
-            self.on_conflict(conflict);
+            self.on_conflict(conflict, relation.as_ref());
         }
-        self.returning(returning_clause.as_ref());
+        self.returning(returning_clause.as_ref())
     }
 
-    fn on_conflict(&mut self, conflict: &'a OnConflictClause) {
+    /// The table that a statement changes, as a source of columns.
+    fn changed(&mut self, relation: Option<&'a RangeVar>) {
+        if let Some(target) = relation {
+            let item = self.changed_table(target);
+            if let Some(scope) = self.scopes.last_mut() {
+                scope.items.push(item);
+            }
+        }
+    }
+
+    fn on_conflict(&mut self, conflict: &'a OnConflictClause, relation: Option<&'a RangeVar>) {
         let OnConflictClause { action: _, infer, target_list, where_clause, location: _ } = conflict;
         if let Some(infer) = infer {
             let InferClause { index_elems, where_clause, conname: _, location: _ } = infer.as_ref();
-            self.nodes(index_elems);
+            for element in index_elems {
+                match &element.node {
+                    Some(NodeEnum::IndexElem(element)) => self.index_element(element),
+                    _ => self.not_understood(),
+                }
+            }
             self.optional(where_clause.as_deref());
         }
-        self.nodes(target_list);
+        // The row that was to be inserted is called `excluded` here.
+        self.excluded(relation);
+        self.assigned(target_list);
         self.optional(where_clause.as_deref());
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.sources.pop();
+        }
     }
 
-    pub(super) fn index_element(&mut self, element: &'a IndexElem) {
+    fn index_element(&mut self, element: &'a IndexElem) {
         let IndexElem {
             name: _,
             expr,
@@ -141,111 +240,53 @@ impl<'a> Walk<'a> {
         self.nodes(opclassopts);
     }
 
-    fn update(&mut self, update: &'a UpdateStmt) {
+    fn update(&mut self, update: &'a UpdateStmt) -> Rows<'a> {
         let UpdateStmt { relation, target_list, where_clause, from_clause, returning_clause, with_clause } = update;
-        if let Some(target) = relation {
-            self.findings.relation(target);
-        }
         self.with(with_clause.as_ref());
-        self.nodes(target_list);
-        self.nodes(from_clause);
+        self.changed(relation.as_ref());
+        self.from(from_clause);
+        self.assigned(target_list);
         self.optional(where_clause.as_deref());
-        self.returning(returning_clause.as_ref());
+        self.returning(returning_clause.as_ref())
     }
 
-    fn delete(&mut self, delete: &'a DeleteStmt) {
+    fn delete(&mut self, delete: &'a DeleteStmt) -> Rows<'a> {
         let DeleteStmt { relation, using_clause, where_clause, returning_clause, with_clause } = delete;
-        if let Some(target) = relation {
-            self.findings.relation(target);
-        }
         self.with(with_clause.as_ref());
-        self.nodes(using_clause);
+        self.changed(relation.as_ref());
+        self.from(using_clause);
         self.optional(where_clause.as_deref());
-        self.returning(returning_clause.as_ref());
+        self.returning(returning_clause.as_ref())
     }
 
-    fn merge(&mut self, merge: &'a MergeStmt) {
+    fn merge(&mut self, merge: &'a MergeStmt) -> Rows<'a> {
         let MergeStmt { relation, source_relation, join_condition, merge_when_clauses, returning_clause, with_clause } =
             merge;
-        if let Some(target) = relation {
-            self.findings.relation(target);
-        }
         self.with(with_clause.as_ref());
-        self.all_of([source_relation, join_condition]);
-        self.nodes(merge_when_clauses);
-        self.returning(returning_clause.as_ref());
+        self.changed(relation.as_ref());
+        self.from(source_relation.as_deref().map(std::slice::from_ref).unwrap_or_default());
+        self.optional(join_condition.as_deref());
+        for node in merge_when_clauses {
+            match &node.node {
+                Some(NodeEnum::MergeWhenClause(clause)) => self.merge_when(clause),
+                _ => self.not_understood(),
+            }
+        }
+        self.returning(returning_clause.as_ref())
     }
 
-    pub(super) fn merge_when(&mut self, clause: &'a MergeWhenClause) {
+    fn merge_when(&mut self, clause: &'a MergeWhenClause) {
         let MergeWhenClause { match_kind: _, command_type: _, r#override: _, condition, target_list, values } = clause;
         self.optional(condition.as_deref());
-        self.nodes(target_list);
+        self.assigned(target_list);
         self.nodes(values);
     }
 
-    fn returning(&mut self, clause: Option<&'a ReturningClause>) {
-        if let Some(clause) = clause {
-            // The options only rename OLD and NEW.
-            let ReturningClause { options: _, exprs } = clause;
-            self.nodes(exprs);
-        }
-    }
-
-    /// The expressions of a WITH clause. Their names stay visible until the caller's scope ends.
-    ///
-    /// Without RECURSIVE an expression sees the ones before it; with RECURSIVE it sees all, itself included.
-    fn with(&mut self, clause: Option<&'a WithClause>) {
-        let Some(WithClause { ctes, recursive, location: _ }) = clause else { return };
-        let named = ctes.iter().filter_map(|node| match &node.node {
-            Some(NodeEnum::CommonTableExpr(expression)) => Some(expression.as_ref()),
-            _ => None,
-        });
-        if *recursive {
-            self.visible.extend(named.clone().map(|expression| expression.ctename.as_str()));
-        }
-        if named.clone().count() != ctes.len() {
-            self.not_understood();
-        }
-        for expression in named {
-            self.common_table(expression);
-            if !recursive {
-                self.visible.push(&expression.ctename);
-            }
-        }
-    }
-
-    fn common_table(&mut self, expression: &'a CommonTableExpr) {
-        let CommonTableExpr {
-            ctename: _,
-            aliascolnames: _,
-            ctematerialized: _,
-            ctequery,
-            search_clause: _,
-            cycle_clause,
-            location: _,
-            cterecursive: _,
-            cterefcount: _,
-            ctecolnames: _,
-            ctecoltypes: _,
-            ctecoltypmods: _,
-            ctecolcollations: _,
-        } = expression;
-        self.optional(ctequery.as_deref());
-        if let Some(cycle) = cycle_clause {
-            let CteCycleClause {
-                cycle_col_list: _,
-                cycle_mark_column: _,
-                cycle_mark_value,
-                cycle_mark_default,
-                cycle_path_column: _,
-                location: _,
-                cycle_mark_type: _,
-                cycle_mark_typmod: _,
-                cycle_mark_collation: _,
-                cycle_mark_neop: _,
-            } = cycle.as_ref();
-            self.all_of([cycle_mark_value, cycle_mark_default]);
-        }
+    fn returning(&mut self, clause: Option<&'a ReturningClause>) -> Rows<'a> {
+        let Some(ReturningClause { options, exprs }) = clause else { return Rows::default() };
+        // What is made of OLD and NEW is made of the table's columns.
+        self.old_and_new(options);
+        self.targets(exprs)
     }
 }
 
@@ -277,5 +318,5 @@ fn named_setting<'a>(from: &'a [Node], condition: Option<&'a Node>) -> Option<&'
         && words(&equals.name).is_some_and(|name| matches!(name[..], ["="] | ["pg_catalog", "="]));
     let is_name = words(&column.fields).is_some_and(|name| matches!(name[..], ["name"] | ["pg_settings", "name"]));
     (is_equality && is_name).then_some(())?;
-    call::text(equals.rexpr.as_deref()?)
+    set_config::text(equals.rexpr.as_deref()?)
 }

@@ -4,7 +4,7 @@
 //! secret. All others of `pg_catalog` and `information_schema` are open for introspection.
 
 /// Why reading this relation is refused, as words after "reads NAME, which".
-pub(super) fn withheld(schema: &str, name: &str) -> Option<&'static str> {
+pub(super) fn why(schema: &str, name: &str) -> Option<&'static str> {
     match schema {
         "" | "pg_catalog" => WITHHELD.iter().find(|(withheld, _)| *withheld == name).map(|(_, why)| *why),
         "information_schema" => INFORMATION.contains(&name).then_some(MAPPINGS),

@@ -1,0 +1,116 @@
+//! Reads the statements of one message, one after the other, as the session would run them.
+
+use super::context::{Context, SearchPath};
+use super::functions::Functions;
+use super::statement::{self, Read};
+use super::walk::Walk;
+use super::{PathChange, Reading};
+use belay_model::{Code, Effect, Statement};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{ParseResult, RawStmt, VariableSetKind};
+
+/// What a walk needs to know.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    functions: &'a Functions,
+    context: Context<'a>,
+    path: Option<&'a SearchPath>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn walk(&self, effect: Effect) -> Walk<'a> {
+        Walk::new(self.functions, self.context, self.path, effect)
+    }
+}
+
+/// The statements of a text, and whether every text of the same shape has the same.
+pub(super) fn all(functions: &Functions, context: Context<'_>, tree: &ParseResult) -> (Reading, bool) {
+    // Which paths a statement may meet: a path that an earlier statement of the message has set, and once a transaction
+    // ends in between, the ones before that too.
+    let (mut paths, mut earlier) = (context.place.paths.clone(), Vec::new());
+    let (mut by_shape, mut change) = (true, PathChange::None);
+    let mut statements = Vec::with_capacity(tree.stmts.len());
+    for RawStmt { stmt, stmt_location: _, stmt_len: _ } in &tree.stmts {
+        let node = stmt.as_deref();
+        let read = under_each(functions, context, &paths, |reader| statement::of_node(reader, node));
+        by_shape &= read.by_shape;
+        let kind = node.and_then(|node| node.node.as_ref());
+        match kind.map_or(PathChange::None, |kind| path_change(kind, read.new_path.as_deref(), context)) {
+            PathChange::None => {}
+            PathChange::Back => {
+                paths.extend(earlier.iter().filter(|path| !paths.contains(path)).cloned().collect::<Vec<_>>());
+                if !matches!(change, PathChange::None) {
+                    change = PathChange::Back;
+                }
+            }
+            PathChange::To(path) => {
+                earlier.append(&mut paths);
+                paths.push(path.clone());
+                change = PathChange::To(path);
+            }
+        }
+        statements.push(read.statement);
+    }
+    (Reading { statements: statements.into(), path: change }, by_shape)
+}
+
+/// One statement under each path that may be in force: what it does has to be the same, but a path under which a name
+/// means nothing does not count.
+fn under_each<'a>(
+    functions: &'a Functions,
+    context: Context<'a>,
+    paths: &'a [SearchPath],
+    read: impl Fn(Reader<'a>) -> Read,
+) -> Read {
+    let under = |path| read(Reader { functions, context, path });
+    let Some((first, others)) = paths.split_first() else { return under(None) };
+    let mut settled = under(Some(first));
+    for path in others {
+        let other = under(Some(path));
+        if other == settled || is_unknown(&other.statement) {
+            continue;
+        }
+        if is_unknown(&settled.statement) {
+            settled = other;
+            continue;
+        }
+        return ambiguous(settled);
+    }
+    settled
+}
+
+fn is_unknown(statement: &Statement) -> bool {
+    statement.code == Some(Code::UnknownName)
+}
+
+fn ambiguous(read: Read) -> Read {
+    let mut statement = Statement::new(Effect::Opaque, read.statement.verb);
+    statement.relations = read.statement.relations;
+    statement.code = Some(Code::Ambiguous);
+    statement.because = Some("the search_path is not settled: write the schema before each name".to_owned());
+    Read { statement, by_shape: false, new_path: None }
+}
+
+/// What a statement does to the search path.
+fn path_change(kind: &NodeEnum, by_function: Option<&str>, context: Context<'_>) -> PathChange {
+    let default = || context.place.default_path.clone().map_or(PathChange::None, PathChange::To);
+    if let Some(value) = by_function {
+        return SearchPath::new(value, &context.place.role).map_or(PathChange::None, PathChange::To);
+    }
+    match kind {
+        NodeEnum::TransactionStmt(_) => PathChange::Back,
+        NodeEnum::DiscardStmt(_) => default(),
+        NodeEnum::VariableSetStmt(set) => match VariableSetKind::try_from(set.kind) {
+            Ok(VariableSetKind::VarResetAll) => default(),
+            _ if !set.name.eq_ignore_ascii_case("search_path") => PathChange::None,
+            Ok(VariableSetKind::VarSetValue) => {
+                let names: Option<Vec<String>> = set.args.iter().map(statement::value).collect();
+                names.map_or(PathChange::None, |names| {
+                    PathChange::To(SearchPath::of(names.into_iter(), &context.place.role))
+                })
+            }
+            _ => default(),
+        },
+        _ => PathChange::None,
+    }
+}

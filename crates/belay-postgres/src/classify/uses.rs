@@ -1,0 +1,214 @@
+//! What a statement takes from the target's relations, and the functions that this may call.
+
+use crate::catalog::Catalog;
+use crate::catalog::rows::{FunctionRow, RelationKind, RelationRow};
+use belay_model::{Access, ColumnUse, FunctionName, Relation, Shown, Via};
+use std::collections::HashSet;
+
+/// Relations that one statement may reach through views and inheritance.
+const REACHED: usize = 4_096;
+
+const TAKEN: u8 = 1;
+const COMPUTED: u8 = 2;
+
+/// What is noted while a statement is walked.
+#[derive(Default)]
+pub(super) struct Uses<'a> {
+    relations: Vec<Use<'a>>,
+    calls: Vec<u32>,
+}
+
+/// One relation that the statement names.
+struct Use<'a> {
+    relation: &'a RelationRow,
+    via: Via,
+    /// Also its children: it is named without ONLY.
+    inherited: bool,
+    columns: Vec<u8>,
+}
+
+/// What comes of it.
+#[derive(Default)]
+pub(super) struct Reached {
+    pub(super) accesses: Vec<Access>,
+    pub(super) calls: Vec<FunctionName>,
+    /// More relations than can be followed.
+    pub(super) too_many: bool,
+}
+
+impl<'a> Uses<'a> {
+    /// Notes that a relation is named; what is used of it is noted under the returned place.
+    pub(super) fn relation(&mut self, relation: &'a RelationRow, via: Via, inherited: bool) -> usize {
+        let known = self
+            .relations
+            .iter()
+            .position(|known| known.relation.id == relation.id && known.inherited == inherited && known.via == via);
+        known.unwrap_or_else(|| {
+            let columns = vec![0; relation.columns.len()];
+            self.relations.push(Use { relation, via, inherited, columns });
+            self.relations.len() - 1
+        })
+    }
+
+    /// A column is named.
+    pub(super) fn take(&mut self, uses: usize, column: usize) {
+        self.mark(uses, column, TAKEN);
+    }
+
+    /// Something depends on a column's value.
+    pub(super) fn compute(&mut self, uses: usize, column: usize) {
+        self.mark(uses, column, TAKEN | COMPUTED);
+    }
+
+    fn mark(&mut self, uses: usize, column: usize, bits: u8) {
+        if let Some(mark) = self.relations.get_mut(uses).and_then(|known| known.columns.get_mut(column)) {
+            *mark |= bits;
+        }
+    }
+
+    /// A guarded function may be called.
+    pub(super) fn call(&mut self, function: u32) {
+        if !self.calls.contains(&function) {
+            self.calls.push(function);
+        }
+    }
+
+    /// Where in the accesses a column comes to stand. The accesses begin with the relations as they were noted, and
+    /// their columns are those that are taken, in order.
+    pub(super) fn shown(&self, position: usize, uses: usize, column: usize) -> Option<Shown> {
+        let before = self.relations.get(uses)?.columns.iter().take(column).filter(|mark| **mark != 0).count();
+        let small = |number: usize| u16::try_from(number).ok();
+        Some(Shown { position: small(position)?, access: small(uses)?, column: small(before)? })
+    }
+
+    /// Everything that is reached, through views and children too.
+    pub(super) fn finish(&self, catalog: Option<&Catalog>) -> Reached {
+        let mut reached = Reached::default();
+        reached.accesses = self.relations.iter().map(|used| used.access(catalog)).collect();
+        let Some(catalog) = catalog else { return reached };
+        let mut calls = self.calls.clone();
+        for used in &self.relations {
+            let mut seen = HashSet::new();
+            used.follow(catalog, &mut reached, &mut calls, &mut seen);
+        }
+        calls.sort_unstable();
+        calls.dedup();
+        let guarded = calls.into_iter().filter(|id| catalog.is_guarded(*id));
+        reached.calls = guarded.filter_map(|id| catalog.function_by_id(id)).map(name_of).collect();
+        reached
+    }
+}
+
+impl Use<'_> {
+    fn access(&self, catalog: Option<&Catalog>) -> Access {
+        let relation = match self.via {
+            Via::Filtered => named(catalog.and_then(|catalog| behind(catalog, self.relation)).unwrap_or(self.relation)),
+            _ => named(self.relation),
+        };
+        Access { relation, columns: self.taken(), via: self.via.clone() }
+    }
+
+    fn taken(&self) -> Vec<ColumnUse> {
+        let columns = self.relation.columns.iter().zip(&self.columns).filter(|(_, mark)| **mark != 0);
+        columns.map(|(column, mark)| ColumnUse { name: column.name.clone(), computed: mark & COMPUTED != 0 }).collect()
+    }
+
+    /// What lies behind a view, and what inherits from a table.
+    fn follow(&self, catalog: &Catalog, reached: &mut Reached, calls: &mut Vec<u32>, seen: &mut HashSet<u32>) {
+        calls.extend(called_by_reading(self.relation));
+        if self.via == Via::Filtered {
+            return;
+        }
+        let view = is_view(self.relation).then(|| named(self.relation));
+        let mut open: Vec<u32> = match &view {
+            Some(view) => through(catalog, self.relation, view, reached),
+            None => Vec::new(),
+        };
+        if self.inherited {
+            open.extend(self.relation.children.iter().copied());
+        }
+        while let Some(id) = open.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            if reached.accesses.len() >= REACHED {
+                reached.too_many = true;
+                return;
+            }
+            let Some(relation) = catalog.relation_by_id(id) else { continue };
+            calls.extend(called_by_reading(relation));
+            match &view {
+                // What a view reads is noted by `through`; only what lies behind that is still to be found.
+                Some(view) => {
+                    open.extend(through(catalog, relation, view, reached));
+                    open.extend(children_through(catalog, relation, view, reached));
+                }
+                None => {
+                    // A child is read in the columns that its parent is.
+                    let via = Via::Parent(named(self.relation));
+                    reached.accesses.push(Access { relation: named(relation), columns: self.taken(), via });
+                    open.extend(relation.children.iter().copied());
+                }
+            }
+        }
+    }
+}
+
+/// Notes what a view reads, in the columns it reads, as something that its rows are made from.
+fn through(catalog: &Catalog, relation: &RelationRow, view: &Relation, reached: &mut Reached) -> Vec<u32> {
+    if !is_view(relation) {
+        return Vec::new();
+    }
+    for read in &relation.reads {
+        let Some(base) = catalog.relation_by_id(read.relation) else { continue };
+        if is_own(base) {
+            continue;
+        }
+        let whole = read.columns.contains(&0);
+        let used = base.columns.iter().filter(|column| whole || read.columns.contains(&column.number));
+        let columns = used.map(|column| ColumnUse { name: column.name.clone(), computed: true }).collect();
+        reached.accesses.push(Access { relation: named(base), columns, via: Via::View(view.clone()) });
+    }
+    relation.reads.iter().map(|read| read.relation).collect()
+}
+
+/// A view over a table reads the table's children too.
+fn children_through(catalog: &Catalog, relation: &RelationRow, view: &Relation, reached: &mut Reached) -> Vec<u32> {
+    let children = relation.children.iter().filter_map(|id| catalog.relation_by_id(*id));
+    for child in children {
+        let all = child.columns.iter().map(|column| ColumnUse { name: column.name.clone(), computed: true });
+        reached.accesses.push(Access { relation: named(child), columns: all.collect(), via: Via::View(view.clone()) });
+    }
+    relation.children.clone()
+}
+
+/// The rows of a materialized view were made when it was refreshed: reading them calls nothing.
+fn called_by_reading(relation: &RelationRow) -> &[u32] {
+    if relation.kind == RelationKind::MaterializedView { &[] } else { &relation.calls }
+}
+
+fn is_view(relation: &RelationRow) -> bool {
+    matches!(relation.kind, RelationKind::View | RelationKind::MaterializedView)
+}
+
+/// Whether a relation is the database's own, by its id.
+pub(super) fn is_own(relation: &RelationRow) -> bool {
+    relation.id < crate::catalog::rows::FIRST_USER_ID
+}
+
+/// The table behind a filtered view.
+pub(super) fn behind<'c>(catalog: &'c Catalog, view: &RelationRow) -> Option<&'c RelationRow> {
+    catalog.relation_by_id(view.reads.first()?.relation)
+}
+
+pub(super) fn named(relation: &RelationRow) -> Relation {
+    Relation { schema: Some(relation.schema.clone()), name: relation.name.clone() }
+}
+
+pub(super) fn name_of(function: &FunctionRow) -> FunctionName {
+    FunctionName {
+        schema: function.schema.clone(),
+        name: function.name.clone(),
+        arguments: Some(function.argument_names.clone()),
+    }
+}
