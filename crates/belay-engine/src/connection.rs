@@ -5,6 +5,7 @@ use belay_model::{EndReason, Event, Statement, Timestamp};
 use belay_policy::Decision;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What happens to a connection.
 #[derive(Debug)]
@@ -17,6 +18,13 @@ pub enum Input {
     Decided(Decision),
     /// The grant ends in so many seconds: the client is to be told when it can hear it.
     Expiring(u64),
+    /// The time of [`Connection::wake_at`] has come.
+    Time,
+    /// The answer to [`Output::Cancel`]: whether the target has carried it out. Whatever it was still working on has
+    /// been signalled, so what is sent from here on is not hit.
+    Cancelled(bool),
+    /// The answer to [`Output::Look`]: how long the back end has been waiting for a lock, if it is.
+    Waiting(Option<Duration>),
     /// The connection must end now.
     End(EndReason),
 }
@@ -37,6 +45,10 @@ pub enum Output {
         /// Whether what follows must wait for the disk.
         durable: bool,
     },
+    /// Cancel what the back end is working on, and answer with [`Input::Cancelled`].
+    Cancel,
+    /// See whether the back end waits for a lock, and answer with [`Input::Waiting`].
+    Look,
     /// Close both sides.
     Close(EndReason),
 }
@@ -62,4 +74,14 @@ pub trait Connection: Send {
 
     /// Whether the target owes an answer, so that its back end must be cancelled if the client is lost.
     fn is_busy(&self) -> bool;
+
+    /// When it wants to be given [`Input::Time`], if at all.
+    fn wake_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// How many statements run if what waits for its verdict is permitted; none where they are only prepared.
+    fn about_to_run(&self) -> u32 {
+        0
+    }
 }

@@ -80,9 +80,15 @@ pub struct Outcome {
     /// Rows returned or touched, as the command tag says.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rows: Option<u64>,
+    /// Bytes of rows and of COPY data that the target returned, as they are on the wire.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bytes: Option<u64>,
     /// The SQLSTATE of its error, if it failed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sqlstate: Option<String>,
+    /// The budget that ended it; the rows are those sent before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stopped: Option<Code>,
     /// The target never ran it, because one before it in its batch failed.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub skipped: bool,

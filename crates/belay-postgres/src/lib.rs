@@ -17,6 +17,7 @@ mod channel_binding;
 mod control;
 mod engine;
 mod front;
+mod mask;
 mod phase;
 mod random;
 mod scram;
@@ -24,5 +25,6 @@ mod target_tls;
 
 pub use control::{PgControl, setup_sql};
 pub use engine::PostgresEngine;
+pub use mask::{MaskKey, MaskedColumns};
 pub use phase::Established;
 pub use scram::verifier_from_password;

@@ -7,8 +7,12 @@
 //! A refused statement is replaced by text that the target cannot parse. So the *target* fails the transaction or the
 //! batch, exactly as it does for an error of its own, and its answer is replaced by Belay's. No transaction state is
 //! modelled here: ReadyForQuery is trusted.
+//!
+//! Rows are opened only where they hold masked columns. What a statement returns is counted as its headers pass.
 
+mod budget;
 mod client;
+mod guard;
 mod names;
 mod pending;
 mod record;
@@ -18,15 +22,19 @@ mod server;
 mod tests;
 
 use crate::classify::Classifier;
+use crate::mask::{MaskKey, MaskedColumns};
+use crate::random::random;
 use crate::wire::{Report, Severity, error_response, notice_response};
 use belay_engine::{Connection, Housekeeping, Input, Output, ProtocolError, SessionContext, UpstreamBytes};
-use belay_model::{Code, EndReason, Timestamp, TransactionStatus};
+use belay_model::{Budgets, Code, EndReason, Timestamp, TransactionStatus};
+use budget::{Stop, Turn};
 use bytes::{Bytes, BytesMut};
 use client::Judged;
+use guard::Masking;
 use names::Names;
 use pending::Pending;
 use record::Recorder;
-use scan::Scan;
+use scan::{Meter, Scan};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -51,6 +59,23 @@ pub struct Established {
     held: bool,
     batch: Batch,
     scan: Scan,
+    masking: Masking,
+    /// Masked rows that are still to be passed on.
+    rewritten: BytesMut,
+    budgets: Budgets,
+    /// What the statement that runs has returned.
+    meter: Meter,
+    turn: Turn,
+    /// A statement that went over a budget.
+    stop: Option<Stop>,
+    /// A cancel is under way: nothing is sent that it could hit.
+    cancelling: bool,
+    /// Another one is needed behind it.
+    cancel_again: bool,
+    /// The turn in which the back end is being looked at.
+    looking: Option<u64>,
+    /// When the input came.
+    now: Timestamp,
     /// The beginning of a message of the target that has to be whole before it is passed on.
     partial: BytesMut,
     /// Records that follow the bytes they speak of.
@@ -75,6 +100,7 @@ struct Batch {
 impl Established {
     /// The connection after the target's first ReadyForQuery, which said `status`.
     pub fn new(classifier: Arc<Classifier>, context: &SessionContext, status: TransactionStatus) -> Established {
+        let budgets = context.grant.bounds.budgets;
         Established {
             classifier,
             recorder: Recorder::new(context),
@@ -88,11 +114,56 @@ impl Established {
             held: false,
             batch: Batch::default(),
             scan: Scan::default(),
+            masking: Masking {
+                on: !context.grant.masks.is_empty(),
+                columns: MaskedColumns::default(),
+                // Without random numbers nothing is hashed with a key that could be known.
+                key: random().ok().map(MaskKey::new),
+            },
+            rewritten: BytesMut::new(),
+            budgets,
+            meter: Meter::new(&budgets, (0, 0)),
+            turn: Turn::new(0, &budgets, (0, 0), Timestamp(0)),
+            stop: None,
+            cancelling: false,
+            cancel_again: false,
+            looking: None,
+            now: Timestamp(0),
             partial: BytesMut::new(),
             after_bytes: Vec::new(),
             warning: None,
             over: false,
         }
+    }
+
+    /// The connection, with the masked columns as the target numbers them, and the key of the grant's hashes. Without
+    /// them hashes are the connection's own, and what cursors show of a grant with masks is refused.
+    #[must_use]
+    pub fn with_masks(mut self, columns: MaskedColumns, key: MaskKey) -> Established {
+        self.masking.key = Some(key);
+        self.set_masked_columns(columns);
+        self
+    }
+
+    /// The catalog was read again.
+    pub fn set_masked_columns(&mut self, columns: MaskedColumns) {
+        self.masking.on |= !columns.is_empty();
+        self.masking.columns = columns;
+    }
+
+    /// Puts a forwarded message behind those whose answers are due.
+    fn expect(&mut self, due: Pending) {
+        self.pending.push_back(due);
+        if self.pending.len() == 1 {
+            self.begin_turn();
+        }
+    }
+
+    /// The message whose answer is complete.
+    fn answered(&mut self) -> Option<Pending> {
+        let due = self.pending.pop_front();
+        self.begin_turn();
+        due
     }
 
     fn tell_client(&mut self, bytes: Bytes) {
@@ -131,11 +202,15 @@ impl Established {
 
     /// Says a last word, if the client is between messages, and closes.
     fn end(&mut self, reason: EndReason) {
+        self.end_saying(last_word(reason), reason);
+    }
+
+    fn end_saying(&mut self, report: Option<Report>, reason: EndReason) {
         if self.over {
             return;
         }
         if self.scan.is_between_messages()
-            && let Some(report) = last_word(reason)
+            && let Some(report) = report
         {
             self.tell_client(error_response(&report));
         }
@@ -148,6 +223,7 @@ impl Connection for Established {
         if self.over {
             return Ok(());
         }
+        self.now = now;
         match input {
             Input::Client(bytes) => {
                 self.inbox.extend_from_slice(&bytes);
@@ -166,6 +242,18 @@ impl Connection for Established {
                 self.warn();
                 Ok(())
             }
+            Input::Time => {
+                self.handle_time();
+                Ok(())
+            }
+            Input::Cancelled(carried_out) => {
+                self.handle_cancelled(carried_out);
+                self.handle_inbox()
+            }
+            Input::Waiting(waiting) => {
+                self.handle_waiting(waiting);
+                Ok(())
+            }
             Input::End(reason) => {
                 self.end(reason);
                 Ok(())
@@ -178,7 +266,7 @@ impl Connection for Established {
     }
 
     fn wants_client(&self) -> bool {
-        !self.over && !self.held && self.judged.is_none() && self.pending.len() < PENDING_LIMIT
+        self.is_open_to_client()
     }
 
     fn in_transaction(&self) -> bool {
@@ -187,6 +275,14 @@ impl Connection for Established {
 
     fn is_busy(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.next_alarm()
+    }
+
+    fn about_to_run(&self) -> u32 {
+        self.judged.as_ref().map_or(0, Judged::runs)
     }
 }
 

@@ -12,8 +12,8 @@ mod startup;
 
 pub use build::{Report, Severity};
 pub use build::{
-    authentication, backend_key, error_response, negotiate_version, notice_response, parameter_status, parse_unnamed,
-    query, ready_for_query, refusal_text,
+    authentication, backend_key, describe_portal, error_response, negotiate_version, notice_response, parameter_status,
+    parse_unnamed, query, ready_for_query, refusal_text,
 };
 pub use field::{Fields, error_fields};
 pub use frame::{FRONTEND_LIMIT, Frame, frame};

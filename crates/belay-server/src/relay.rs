@@ -197,6 +197,7 @@ impl Relay {
                 }
                 Output::Record { event, durable } => self.record(event, durable, cx),
                 Output::Close(reason) => self.finish(reason),
+                Output::Cancel | Output::Look => {}
             }
         }
     }
@@ -301,7 +302,7 @@ impl Relay {
             match output {
                 Output::ToClient(bytes) => self.client.push(bytes),
                 Output::Record { event, .. } => drop(self.doors.ledger.record_late(event)),
-                Output::ToUpstream(_) | Output::Decide(_) | Output::Close(_) => {}
+                Output::ToUpstream(_) | Output::Decide(_) | Output::Cancel | Output::Look | Output::Close(_) => {}
             }
         }
     }

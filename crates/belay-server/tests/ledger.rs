@@ -38,7 +38,7 @@ fn login() -> EventKind {
 fn outcome(statement: u64, transaction: TransactionStatus) -> EventKind {
     EventKind::Outcome {
         statement,
-        outcome: Outcome { rows: Some(1), sqlstate: None, micros: 5, skipped: false },
+        outcome: Outcome { rows: Some(1), bytes: None, sqlstate: None, stopped: None, micros: 5, skipped: false },
         transaction,
     }
 }

@@ -1,12 +1,13 @@
 //! What the client says.
 
 use super::Established;
+use super::guard::{Guard, shows_another};
 use super::names::{Meaning, Portal, Prepared};
 use super::pending::{Pending, Running};
 use super::server::told;
 use crate::wire::{
-    Frame, WireError, bind, error_response, execute, frame, parse, parse_unnamed, query, query_text, ready_for_query,
-    refusal_text, target_of,
+    Frame, WireError, bind, describe_portal, error_response, execute, frame, parse, parse_unnamed, query, query_text,
+    ready_for_query, refusal_text, target_of,
 };
 use belay_engine::{Housekeeping, Output, ProtocolError, UpstreamBytes};
 use belay_model::{BindValue, Code, Denial, Effect, EndReason, Statement, Timestamp, TransactionStatus};
@@ -28,14 +29,24 @@ enum What {
     Call,
     Parse(Box<[u8]>, Arc<Prepared>),
     Bind(Box<[u8]>, Arc<Portal>),
-    Execute(Option<Vec<BindValue>>),
+    Execute(Option<Vec<BindValue>>, Option<Arc<Portal>>),
+}
+
+impl Judged {
+    /// How many statements it runs.
+    pub(super) fn runs(&self) -> u32 {
+        match self.what {
+            What::Query | What::Call | What::Execute(..) => u32::try_from(self.statements.len()).unwrap_or(u32::MAX),
+            What::Parse(..) | What::Bind(..) => 0,
+        }
+    }
 }
 
 impl Established {
     /// Takes whole messages off the inbox until one has to wait.
     pub(super) fn handle_inbox(&mut self) -> Result<(), ProtocolError> {
         self.held = false;
-        while self.wants_more() {
+        while self.is_open_to_client() {
             match frame(&self.inbox) {
                 Ok(Some(frame)) if self.inbox.len() >= frame.length => self.take(frame)?,
                 Ok(_) => break,
@@ -48,8 +59,9 @@ impl Established {
         Ok(())
     }
 
-    fn wants_more(&self) -> bool {
-        !self.over && !self.held && self.judged.is_none() && self.pending.len() < super::PENDING_LIMIT
+    pub(super) fn is_open_to_client(&self) -> bool {
+        let room = self.pending.len() < super::PENDING_LIMIT;
+        room && !self.over && !self.held && !self.cancelling && self.judged.is_none()
     }
 
     fn take(&mut self, frame: Frame) -> Result<(), ProtocolError> {
@@ -97,11 +109,11 @@ impl Established {
             b'E' => return self.handle_execute(bytes),
             b'D' => {
                 target_of(&bytes, 'D')?;
-                self.pending.push_back(Pending::Describe);
+                self.expect(Pending::Describe);
             }
             _ => {
                 let (kind, name) = target_of(&bytes, 'C')?;
-                self.pending.push_back(Pending::Close(kind, Box::from(name)));
+                self.expect(Pending::Close(kind, Box::from(name)));
             }
         }
         self.housekeeping(Housekeeping::OnPermitted, bytes);
@@ -114,7 +126,7 @@ impl Established {
         }
         if tag == b'S' {
             self.batch.skipping = false;
-            self.pending.push_back(Pending::Sync);
+            self.expect(Pending::Sync);
         }
         self.housekeeping(Housekeeping::Boundary, bytes);
         Ok(())
@@ -162,23 +174,23 @@ impl Established {
             statements = too_much("Bind");
         }
         let name = Box::from(bound.portal);
-        let portal = Arc::new(Portal { prepared, values: bound.values });
+        let portal = Arc::new(Portal::new(prepared, bound.values));
         self.judge(Judged { bytes, statements, text, what: What::Bind(name, portal) });
         Ok(())
     }
 
     fn handle_execute(&mut self, bytes: Bytes) -> Result<(), WireError> {
         let name = execute(&bytes)?;
-        let (prepared, values) = match self.names.portal(name, &self.pending) {
-            Meaning::Known(portal) => (Arc::clone(&portal.prepared), portal.values.clone()),
-            Meaning::Foreign => (foreign("cursor", name), None),
+        let (prepared, values, portal) = match self.names.portal(name, &self.pending) {
+            Meaning::Known(portal) => (Arc::clone(&portal.prepared), portal.values.clone(), Some(portal)),
+            Meaning::Foreign => (foreign("cursor", name), None, None),
             Meaning::Unsettled => {
                 self.put_back(&bytes);
                 return Ok(());
             }
         };
         let (statements, text) = (Arc::clone(&prepared.statements), Arc::clone(&prepared.text));
-        self.judge(Judged { bytes, statements, text, what: What::Execute(values) });
+        self.judge(Judged { bytes, statements, text, what: What::Execute(values, portal) });
         Ok(())
     }
 
@@ -214,7 +226,7 @@ impl Established {
 
     fn forward(&mut self, judged: Judged, permit: Permit, now: Timestamp) {
         let Judged { bytes, statements, text, what } = judged;
-        let discards = matches!(what, What::Query | What::Execute(_));
+        let discards = matches!(what, What::Query | What::Execute(..));
         if discards && statements.iter().any(|statement| statement.verb == "DISCARD ALL") {
             self.names.forget_all();
         }
@@ -222,24 +234,57 @@ impl Established {
             What::Query | What::Call => {
                 let (number, record) = self.recorder.permitted(text, None, &statements, now);
                 self.out.push_back(record);
-                Pending::Query(Running::new(number, &statements, now))
+                let mut running = Running::new(number, &statements, now);
+                running.guard = self.guard(&permit, &statements);
+                Pending::Query(running)
             }
-            What::Execute(values) => {
+            What::Execute(values, portal) => {
                 let (number, record) = self.recorder.permitted(text, values, &statements, now);
                 self.out.push_back(record);
-                Pending::Execute(Running::new(number, &statements, now))
+                let mut running = Running::new(number, &statements, now);
+                running.guard = self.execute_guard(&permit, &statements, portal.as_deref(), &bytes);
+                running.portal = portal;
+                Pending::Execute(running)
             }
             What::Parse(name, prepared) => Pending::Parse(name, prepared),
             What::Bind(name, portal) => Pending::Bind(name, portal),
         };
-        self.pending.push_back(due);
+        self.expect(due);
         self.out.push_back(Output::ToUpstream(UpstreamBytes::statement(permit, bytes)));
+    }
+
+    /// What guards the results of a message, where the grant has masks.
+    fn guard(&mut self, permit: &Permit, statements: &Arc<[Statement]>) -> Option<Box<Guard>> {
+        self.masking.on |= !permit.masks().is_empty();
+        self.masking.on.then(|| Box::new(Guard::new(Box::from(permit.masks()), Arc::clone(statements))))
+    }
+
+    /// The same for an Execute. Its rows come without a description, so the target is asked for one.
+    fn execute_guard(
+        &mut self,
+        permit: &Permit,
+        statements: &Arc<[Statement]>,
+        portal: Option<&Portal>,
+        bytes: &[u8],
+    ) -> Option<Box<Guard>> {
+        let mut guard = self.guard(permit, statements)?;
+        if permit.masks().is_empty() && !statements.iter().any(shows_another) {
+            return None;
+        }
+        if let Some(mask) = portal.and_then(|portal| portal.mask.get()) {
+            guard.describe(mask.clone());
+        } else {
+            self.expect(Pending::OwnDescribe);
+            let describe = describe_portal(execute(bytes).unwrap_or_default());
+            self.housekeeping(Housekeeping::OnPermitted, describe);
+        }
+        Some(guard)
     }
 
     fn refuse(&mut self, judged: Judged, denial: Denial, now: Timestamp) {
         let Judged { statements, text, what, .. } = judged;
         let values = match &what {
-            What::Execute(values) => values.clone(),
+            What::Execute(values, _) => values.clone(),
             What::Bind(_, portal) => portal.values.clone(),
             What::Query | What::Call | What::Parse(..) => None,
         };
@@ -249,12 +294,12 @@ impl Established {
         match what {
             What::Query | What::Call if self.is_idle() => self.answer_idle(&denial),
             What::Query | What::Call => {
-                self.pending.push_back(Pending::RefusedQuery(denial));
+                self.expect(Pending::RefusedQuery(denial));
                 self.housekeeping(Housekeeping::Refusal, query(&stand_in));
             }
-            What::Parse(..) | What::Bind(..) | What::Execute(_) => {
+            What::Parse(..) | What::Bind(..) | What::Execute(..) => {
                 self.batch.skipping = true;
-                self.pending.push_back(Pending::Refused(denial));
+                self.expect(Pending::Refused(denial));
                 self.housekeeping(Housekeeping::Refusal, parse_unnamed(&stand_in));
             }
         }

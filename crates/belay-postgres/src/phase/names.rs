@@ -1,9 +1,11 @@
 //! Prepared statements and portals, as the target has acknowledged them.
 
 use super::pending::Pending;
+use crate::mask::RowMask;
 use belay_model::{BindValue, Statement};
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// How many prepared statements or portals a connection may keep.
 const NAME_LIMIT: usize = 10_000;
@@ -26,9 +28,36 @@ pub(super) struct Portal {
     pub(super) prepared: Arc<Prepared>,
     /// The values, where they are recorded.
     pub(super) values: Option<Vec<BindValue>>,
+    /// How its rows are masked, as the target described them before its first Execute. What it shows is fixed there,
+    /// also where a cursor of the same name is another one later.
+    pub(super) mask: OnceLock<RowMask>,
+    /// What its Executes have returned so far.
+    pub(super) returned: Returned,
+}
+
+/// Rows and bytes.
+#[derive(Debug, Default)]
+pub(super) struct Returned {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Returned {
+    pub(super) fn get(&self) -> (u64, u64) {
+        (self.rows.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set(&self, (rows, bytes): (u64, u64)) {
+        self.rows.store(rows, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Portal {
+    pub(super) fn new(prepared: Arc<Prepared>, values: Option<Vec<BindValue>>) -> Portal {
+        Portal { prepared, values, mask: OnceLock::new(), returned: Returned::default() }
+    }
+
     fn size(&self) -> usize {
         let size = |value: &BindValue| match value {
             BindValue::Text(text) | BindValue::Binary(text) => text.len() + VALUE,

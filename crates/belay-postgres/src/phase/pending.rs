@@ -1,7 +1,8 @@
 //! What was forwarded and is not answered yet.
 
+use super::guard::Guard;
 use super::names::{Portal, Prepared};
-use belay_model::{Denial, Statement, Timestamp};
+use belay_model::{Code, Denial, Statement, Timestamp};
 use std::sync::Arc;
 
 /// One forwarded message, until the target's answer to it is complete.
@@ -15,6 +16,8 @@ pub(super) enum Pending {
     Bind(Box<[u8]>, Arc<Portal>),
     /// A Describe; ends with RowDescription or NoData.
     Describe,
+    /// A Describe of the gateway's own, for the Execute behind it; the client hears nothing of its answer.
+    OwnDescribe,
     /// An Execute.
     Execute(Running),
     /// A Close of a statement (`S`) or portal (`P`).
@@ -23,6 +26,10 @@ pub(super) enum Pending {
     Refused(Denial),
     /// What stands in for a refused simple query; its error is replaced, its ReadyForQuery is not.
     RefusedQuery(Denial),
+    /// What fails the transaction of a statement that was stopped; the client hears its ReadyForQuery only.
+    Spoiling,
+    /// The end of a COPY from the client, which the statement that began the COPY answers.
+    CopyEnd,
     /// A Sync; ends with ReadyForQuery.
     Sync,
 }
@@ -36,8 +43,16 @@ pub(super) struct Running {
     pub(super) since: Timestamp,
     /// Rows so far, over all statements of the message.
     pub(super) rows: Option<u64>,
+    /// Bytes of rows and of COPY data, likewise.
+    pub(super) bytes: u64,
     /// The first error's SQLSTATE.
     pub(super) sqlstate: Option<String>,
+    /// The budget that ended it.
+    pub(super) stopped: Option<Code>,
+    /// What is masked in its results, where the grant has masks.
+    pub(super) guard: Option<Box<Guard>>,
+    /// The portal it runs.
+    pub(super) portal: Option<Arc<Portal>>,
     /// It may open a transaction, so that `status` may be behind.
     opens: bool,
 }
@@ -45,7 +60,34 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn new(statement: u64, statements: &[Statement], since: Timestamp) -> Running {
         let opens = statements.iter().any(|statement| OPENING.contains(&statement.verb.as_str()));
-        Running { statement, since, rows: None, sqlstate: None, opens }
+        Running {
+            statement,
+            since,
+            rows: None,
+            bytes: 0,
+            sqlstate: None,
+            stopped: None,
+            guard: None,
+            portal: None,
+            opens,
+        }
+    }
+
+    /// So many more rows, as a command tag says.
+    pub(super) fn add_rows(&mut self, rows: Option<u64>) {
+        if self.stopped.is_none() {
+            self.rows = match (self.rows, rows) {
+                (Some(sum), Some(rows)) => Some(sum.saturating_add(rows)),
+                (sum, rows) => rows.or(sum),
+            };
+        }
+    }
+
+    /// A budget ended it after so many rows of its last result.
+    pub(super) fn stopped(&mut self, code: Code, rows: u64) {
+        self.add_rows(Some(rows));
+        self.stopped = Some(code);
+        self.sqlstate = Some(code.sqlstate().to_owned());
     }
 }
 
@@ -60,6 +102,14 @@ impl Pending {
 
     /// Whether ReadyForQuery is what ends it.
     pub(super) fn ends_with_ready(&self) -> bool {
-        matches!(self, Pending::Query(_) | Pending::RefusedQuery(_) | Pending::Sync)
+        matches!(self, Pending::Query(_) | Pending::RefusedQuery(_) | Pending::Spoiling | Pending::Sync)
+    }
+
+    /// The statement, if one runs.
+    pub(super) fn running(&mut self) -> Option<&mut Running> {
+        match self {
+            Pending::Query(running) | Pending::Execute(running) => Some(running),
+            _ => None,
+        }
     }
 }

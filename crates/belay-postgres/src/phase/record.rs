@@ -32,6 +32,11 @@ impl Recorder {
         }
     }
 
+    /// The grant.
+    pub(super) fn grant(&self) -> GrantId {
+        self.grant
+    }
+
     /// Whether bind values are kept.
     pub(super) fn keeps_values(&self) -> bool {
         self.keeps_values
@@ -66,13 +71,15 @@ impl Recorder {
     /// How a permitted statement ended.
     pub(super) fn outcome(&self, running: Running, transaction: TransactionStatus, now: Timestamp) -> Output {
         let micros = u64::try_from(now.0.saturating_sub(running.since.0)).unwrap_or(0);
-        let outcome = Outcome { rows: running.rows, sqlstate: running.sqlstate, skipped: false, micros };
+        let Running { rows, sqlstate, stopped, .. } = running;
+        let bytes = (running.bytes > 0).then_some(running.bytes);
+        let outcome = Outcome { rows, bytes, sqlstate, stopped, skipped: false, micros };
         self.ended(running.statement, outcome, transaction, now)
     }
 
     /// A permitted statement that the target skipped, because one before it in the batch failed.
     pub(super) fn skipped(&self, statement: u64, transaction: TransactionStatus, now: Timestamp) -> Output {
-        let outcome = Outcome { rows: None, sqlstate: None, skipped: true, micros: 0 };
+        let outcome = Outcome { rows: None, bytes: None, sqlstate: None, stopped: None, skipped: true, micros: 0 };
         self.ended(statement, outcome, transaction, now)
     }
 

@@ -1,12 +1,16 @@
 //! Scripts: what each side sends, and what comes out on each side.
 
+mod budgets;
+mod masks;
+
 use super::Established;
 use crate::classify::Classifier;
+use crate::mask::{MaskKey, MaskedColumns};
 use crate::wire::{error_fields, query};
 use belay_engine::{Connection, Input, Life, Output, ProtocolError, SessionContext};
 use belay_model::{
-    ConnectionId, Effects, EndReason, EventKind, Grant, GrantId, GrantState, RequestId, Resource, SessionId, Timestamp,
-    TransactionStatus,
+    Access, ColumnUse, ConnectionId, Effects, EndReason, EventKind, Grant, GrantId, GrantState, Relation, RequestId,
+    Resource, SessionId, Shown, Statement, Timestamp, TransactionStatus, Via,
 };
 use belay_policy::decide;
 use bytes::Bytes;
@@ -24,11 +28,20 @@ struct Wire {
     to_target: Vec<u8>,
     records: Vec<EventKind>,
     closed: Option<EndReason>,
+    /// What else was asked for: `C` for a cancel, `L` for a look at the back end.
+    asked: String,
+    now: Timestamp,
+    /// What statements show of `app.c.email`, for each its number in its message and the place in its result.
+    shows: Vec<(usize, u16)>,
 }
 
 impl Wire {
     fn new() -> Wire {
-        let grant = Arc::new(Grant {
+        Wire::under(|_| {}, None)
+    }
+
+    fn under(change: impl FnOnce(&mut Grant), columns: Option<MaskedColumns>) -> Wire {
+        let mut grant = Grant {
             id: GrantId(31),
             request: RequestId(1),
             principal: "alice".parse().unwrap(),
@@ -45,7 +58,9 @@ impl Wire {
             record_values: true,
             break_glass: false,
             reviewed_by: None,
-        });
+        };
+        change(&mut grant);
+        let grant = Arc::new(grant);
         let context = SessionContext {
             grant: Arc::clone(&grant),
             session: SessionId(7),
@@ -54,31 +69,59 @@ impl Wire {
             cut_in_transaction: false,
             life: watch::channel(Life::Until(grant.ends_at)).1,
         };
+        let connection = Established::new(Arc::new(Classifier::default()), &context, TransactionStatus::Idle);
         Wire {
-            connection: Established::new(Arc::new(Classifier::default()), &context, TransactionStatus::Idle),
+            connection: match columns {
+                Some(columns) => connection.with_masks(columns, MaskKey::new([1; 32])),
+                None => connection,
+            },
             grant,
             to_client: Vec::new(),
             to_target: Vec::new(),
             records: Vec::new(),
             closed: None,
+            asked: String::new(),
+            now: NOW,
+            shows: Vec::new(),
         }
     }
 
     fn input(&mut self, input: Input) -> Result<(), ProtocolError> {
-        self.connection.handle(input, NOW)?;
+        self.connection.handle(input, self.now)?;
         while let Some(output) = self.connection.poll() {
             match output {
                 Output::ToClient(bytes) => self.to_client.extend_from_slice(&bytes),
                 Output::ToUpstream(bytes) => self.to_target.extend_from_slice(&bytes.into_bytes()),
                 Output::Record { event, .. } => self.records.push(event.kind),
                 Output::Close(reason) => self.closed = Some(reason),
+                Output::Cancel => self.asked.push('C'),
+                Output::Look => self.asked.push('L'),
                 Output::Decide(statements) => {
-                    let decision = decide(&self.grant, &statements, NOW);
-                    self.connection.handle(Input::Decided(decision), NOW)?;
+                    let statements = self.seen(&statements);
+                    let decision = decide(&self.grant, &statements, self.now);
+                    self.connection.handle(Input::Decided(decision), self.now)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The statements with what they show.
+    fn seen(&self, statements: &[Statement]) -> Vec<Statement> {
+        let mut statements = statements.to_vec();
+        for (number, position) in &self.shows {
+            let Some(statement) = statements.get_mut(*number).filter(|one| one.verb == "SELECT") else { continue };
+            let relation = Relation { schema: Some("app".to_owned()), name: "c".to_owned() };
+            let columns = vec![ColumnUse { name: "email".to_owned(), computed: false }];
+            statement.accesses = vec![Access { relation, columns, via: Via::Named }];
+            statement.shows.push(Shown { position: *position, access: 0, column: 0 });
+        }
+        statements
+    }
+
+    /// What happened before it, besides bytes.
+    fn asked(&mut self) -> String {
+        std::mem::take(&mut self.asked)
     }
 
     fn client(&mut self, bytes: &[u8]) {

@@ -155,6 +155,15 @@ pub fn parse_unnamed(text: &str) -> Bytes {
     })
 }
 
+/// A Describe of the portal of this name.
+pub fn describe_portal(name: &[u8]) -> Bytes {
+    message(b'D', |body| {
+        body.put_u8(b'P');
+        body.extend_from_slice(name);
+        body.put_u8(0);
+    })
+}
+
 /// What the target gets in place of a refused statement: it cannot be parsed, so it fails there and nothing else
 /// happens, and the people who read the target's log can tell why it is there.
 pub fn refusal_text(code: Code) -> String {
