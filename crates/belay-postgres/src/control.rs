@@ -5,6 +5,7 @@
 //! back ends and see them, but nobody else's.
 
 mod back_end;
+mod catalog;
 mod check;
 mod connect;
 mod drop_role;
@@ -18,6 +19,7 @@ mod setup;
 
 pub use setup::setup_sql;
 
+use crate::catalog::keep::Catalogs;
 use back_end::{EndBackEnd, EndBackEnds};
 use belay_engine::{BoxFuture, Control, ControlError, Report, RoleSpec, TargetAccess};
 use belay_model::Target;
@@ -33,17 +35,24 @@ use std::sync::Arc;
 /// The control side of one target.
 pub struct PgControl {
     target: Target,
-    pool: Result<Pool, ControlError>,
+    pool: Result<Arc<Pool>, ControlError>,
+    catalogs: Arc<Catalogs>,
     passwords: Passwords,
 }
 
 impl PgControl {
     /// For this target. Connects at the first use; a TLS setting that cannot work is told there too.
     pub fn new(access: &TargetAccess) -> PgControl {
-        PgControl { target: access.target.clone(), pool: Pool::new(access), passwords: Passwords::default() }
+        PgControl::with_catalogs(access, Arc::default())
     }
 
-    fn pool(&self) -> Result<&Pool, ControlError> {
+    /// For this target; the catalogs of its databases are kept fresh there.
+    pub(crate) fn with_catalogs(access: &TargetAccess, catalogs: Arc<Catalogs>) -> PgControl {
+        let pool = Pool::new(access).map(Arc::new);
+        PgControl { target: access.target.clone(), pool, catalogs, passwords: Passwords::default() }
+    }
+
+    fn pool(&self) -> Result<&Arc<Pool>, ControlError> {
         self.pool.as_ref().map_err(Clone::clone)
     }
 
@@ -53,6 +62,12 @@ impl PgControl {
         let act = EnsureRole { spec, name: &name, home: &self.target.database, password: &password };
         self.pool()?.perform(Lane::Ordinary, &spec.database, &act).await?;
         password.mark_set();
+        // Nothing is judged by the catalog where everything may be done.
+        if !spec.effects.all {
+            // Afterwards, since a role may bring views and policies of its own.
+            let pool = Arc::clone(self.pool()?);
+            self.catalogs.freshen(&self.target, &spec.database, pool).await?;
+        }
         Ok(password.reveal())
     }
 

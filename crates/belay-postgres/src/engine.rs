@@ -1,6 +1,7 @@
 //! PostgreSQL as an engine: what its connections share.
 
 use crate::cancel::CancelKeys;
+use crate::catalog::keep::Catalogs;
 use crate::channel_binding::end_point_hash;
 use crate::classify::{Classifier, Limits};
 use crate::control::PgControl;
@@ -20,6 +21,7 @@ pub struct PostgresEngine {
 pub(crate) struct Shared {
     classifier: Arc<Classifier>,
     cancel_keys: CancelKeys,
+    catalogs: Arc<Catalogs>,
     acceptor: TlsAcceptor,
     end_point: Vec<u8>,
 }
@@ -31,8 +33,9 @@ impl PostgresEngine {
         let end_point = end_point_hash(leaf).unwrap_or_default();
         PostgresEngine {
             shared: Shared {
-                classifier: Arc::new(Classifier::new(Limits { text: statement_bytes, ..Limits::default() })),
+                classifier: Arc::new(Classifier::new(Limits { text: statement_bytes, ..Limits::default() }, None)),
                 cancel_keys: CancelKeys::default(),
+                catalogs: Arc::default(),
                 acceptor: TlsAcceptor::from(tls),
                 end_point,
             },
@@ -50,7 +53,7 @@ impl Engine for PostgresEngine {
     }
 
     fn control(&self, target: &TargetAccess) -> Arc<dyn Control> {
-        Arc::new(PgControl::new(target))
+        Arc::new(PgControl::with_catalogs(target, Arc::clone(&self.shared.catalogs)))
     }
 }
 
@@ -61,6 +64,11 @@ impl Shared {
 
     pub(crate) fn cancel_keys(&self) -> &CancelKeys {
         &self.cancel_keys
+    }
+
+    /// The catalogs of the databases that connections are in. [`PgControl`] makes one fresh before a connection opens.
+    pub(crate) fn catalogs(&self) -> &Catalogs {
+        &self.catalogs
     }
 
     pub(crate) fn tls(&self) -> (&TlsAcceptor, Vec<u8>) {

@@ -205,6 +205,13 @@ async fn log_in(
     let visitor = prove(stream, gate, &login, end_point).await?;
     let facts = ClientFacts { peer, application: wishes.application.clone() };
     let Entry { context, upstream, place } = gate.enter(visitor, facts.clone()).await?;
+    // The gate had it looked at a moment ago, so that it is there unless more databases are in use than can be kept.
+    let catalog = shared.catalogs().cell(&upstream.target, &upstream.database);
+    if catalog.is_none() && !context.grant.effects.all {
+        gate.failed(&login, Code::NotReady).await;
+        let message = "login refused: the target's catalog is not at hand".to_owned();
+        return Err(Ended::told(Code::NotReady, message));
+    }
     let dialled = match back::dial(&upstream, &wishes.settings, context.cut_in_transaction).await {
         Ok(dialled) => dialled,
         Err(refusal) => {
@@ -218,7 +225,7 @@ async fn log_in(
     let registration = shared.cancel_keys().register(key.clone(), dialled.route.clone());
     stream.write_all(&greeting(&dialled, &context, &key, status)).await?;
     stream.flush().await?;
-    Ok(Ready { dialled, context, held: Box::new((registration, place)), status })
+    Ok(Ready { dialled, context, held: Box::new((registration, place, catalog)), status })
 }
 
 /// Everything between AuthenticationOk and the first ReadyForQuery. A notice before AuthenticationOk breaks libpq and

@@ -1,0 +1,1 @@
+SELECT castsource, casttarget, castfunc, castcontext <> 'e' FROM pg_cast
