@@ -1,8 +1,9 @@
 //! The control side of a target: what Belay does there in its own name.
 
 use crate::BoxFuture;
-use belay_model::{Effects, Resource, Timestamp};
+use belay_model::{Bounds, Effects, Mask, MaskKind, Resource, Timestamp};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The role that a grant needs in the target.
 #[derive(Debug, Clone)]
@@ -19,12 +20,22 @@ pub struct RoleSpec {
     pub effects: Effects,
     /// The resources; those of `database` are granted.
     pub resources: Vec<Resource>,
+    /// Functions, row filters and budgets.
+    pub bounds: Bounds,
+    /// The target's masks: a withheld column is not granted.
+    pub masks: Vec<Mask>,
     /// The database that is being connected to.
     pub database: String,
 }
 
 /// What Belay does in a target.
 pub trait Control: Send + Sync {
+    /// Whether the target can keep what the spec says. Leaves nothing behind; its name is not looked at.
+    fn feasible<'a>(&'a self, spec: &'a RoleSpec) -> BoxFuture<'a, Result<Feasibility, ControlError>>;
+
+    /// Columns that look as if they should be masked, by name and type; no row is read, and nothing is decided.
+    fn sensitive_columns(&self) -> BoxFuture<'_, Result<Vec<Suspect>, ControlError>>;
+
     /// Makes the role, or puts its privileges right again, and returns its password, which only this process knows.
     fn ensure_role<'a>(&'a self, spec: &'a RoleSpec) -> BoxFuture<'a, Result<Arc<str>, ControlError>>;
 
@@ -38,11 +49,41 @@ pub trait Control: Send + Sync {
     /// Cancels, then terminates one back end, if it still belongs to `role`.
     fn end_backend<'a>(&'a self, role: &'a str, backend: i32) -> BoxFuture<'a, Result<(), ControlError>>;
 
-    /// Every role in the target whose name begins with `prefix`.
+    /// Cancels the statement that one back end runs, if it still belongs to `role`. What comes after is not hit.
+    fn cancel_backend<'a>(&'a self, role: &'a str, backend: i32) -> BoxFuture<'a, Result<(), ControlError>>;
+
+    /// How long one back end of `role` has been waiting for a lock, if it is.
+    fn lock_wait<'a>(&'a self, role: &'a str, backend: i32) -> BoxFuture<'a, Result<Option<Duration>, ControlError>>;
+
+    /// Every role in the target whose name begins with `prefix`, and every role that has left something behind.
     fn roles<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, ControlError>>;
 
     /// Which protection layers are active.
     fn check(&self) -> BoxFuture<'_, Result<Report, ControlError>>;
+}
+
+/// Whether a target can keep what is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Feasibility {
+    /// What stands against it, in words for the person who asks. Empty where nothing does.
+    pub against: Vec<String>,
+    /// What the person who asks should know.
+    pub notes: Vec<String>,
+    /// The resources with each pattern replaced by the tables that it covers at this moment.
+    pub existing: Vec<Resource>,
+}
+
+/// A column that looks as if it should be masked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspect {
+    /// The column.
+    pub column: Resource,
+    /// Its type.
+    pub type_name: String,
+    /// What it seems to hold: `an e-mail address`.
+    pub holds: &'static str,
+    /// The mask that would suit.
+    pub kind: MaskKind,
 }
 
 /// What went wrong in the target.

@@ -13,7 +13,7 @@ mod gate;
 mod upstream;
 
 pub use connection::{Connection, Input, Output, ProtocolError};
-pub use control::{Control, ControlError, ControlFailure, Layer, LayerState, Report, RoleSpec};
+pub use control::{Control, ControlError, ControlFailure, Feasibility, Layer, LayerState, Report, RoleSpec, Suspect};
 pub use gate::{Arrival, BoxFuture, Candidate, ClientFacts, Engine, Entry, Gate, Joined, Login, Refusal, Stream};
 pub use gate::{Life, ScramVerifier, SessionContext, TargetAccess, Upstream, Visitor};
 pub use upstream::{Housekeeping, UpstreamBytes};

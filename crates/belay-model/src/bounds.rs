@@ -17,6 +17,18 @@ pub struct Bounds {
     pub budgets: Budgets,
 }
 
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<String> = self.rows.iter().map(ToString::to_string).collect();
+        parts.extend(self.functions.iter().map(|function| format!("may call {function}")));
+        let budgets = self.budgets.to_string();
+        if !budgets.is_empty() {
+            parts.push(budgets);
+        }
+        f.write_str(&parts.join("; "))
+    }
+}
+
 /// A function by name, and by argument types where they are given: `app.fmt_money`, `app.fmt_money(numeric)`.
 ///
 /// Without argument types it is every function of the name.
@@ -122,6 +134,12 @@ pub struct RowFilter {
     pub predicate: String,
 }
 
+impl fmt::Display for RowFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rows of {} where {}", self.table, self.predicate)
+    }
+}
+
 /// What statements may use up while they run. `None` is no bound of the grant's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -140,6 +158,28 @@ pub struct Budgets {
     pub connections: Option<u32>,
     /// Statements in any minute.
     pub statements_per_minute: Option<u32>,
+}
+
+impl fmt::Display for Budgets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.rows.map(|rows| format!("at most {rows} rows a statement")),
+            self.bytes.map(|bytes| format!("at most {} a statement", size(bytes))),
+            self.statement_time.map(|span| format!("at most {span} a statement")),
+            self.lock_wait.map(|span| format!("waits at most {span} for a lock")),
+            self.temporary_bytes.map(|bytes| format!("at most {} of temporary files", size(bytes))),
+            self.connections.map(|count| format!("at most {count} connections")),
+            self.statements_per_minute.map(|count| format!("at most {count} statements a minute")),
+        ];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// `10MB` of ten times 1024 times 1024.
+fn size(bytes: u64) -> String {
+    let units = [("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)];
+    let unit = units.iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
 }
 
 /// A column whose values are not shown as they are.
@@ -169,9 +209,64 @@ pub enum MaskKind {
     Format,
 }
 
+impl fmt::Display for MaskKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MaskKind::Withheld => f.write_str("withheld"),
+            MaskKind::Null => f.write_str("null"),
+            MaskKind::Fixed(text) => write!(f, "fixed={text}"),
+            MaskKind::LastFour => f.write_str("last-four"),
+            MaskKind::Hash => f.write_str("hash"),
+            MaskKind::Format => f.write_str("format"),
+        }
+    }
+}
+
+/// A word that is no kind of mask.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a kind of mask; known: withheld, null, fixed=TEXT, last-four, hash, format")]
+pub struct MaskKindError(pub String);
+
+impl FromStr for MaskKind {
+    type Err = MaskKindError;
+    fn from_str(text: &str) -> Result<MaskKind, MaskKindError> {
+        Ok(match text {
+            "withheld" => MaskKind::Withheld,
+            "null" => MaskKind::Null,
+            "last-four" => MaskKind::LastFour,
+            "hash" => MaskKind::Hash,
+            "format" => MaskKind::Format,
+            other => match other.strip_prefix("fixed=") {
+                Some(shown) if shown.len() <= 200 && !shown.chars().any(char::is_control) => {
+                    MaskKind::Fixed(shown.to_owned())
+                }
+                _ => return Err(MaskKindError(other.to_owned())),
+            },
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kind_of_mask_is_written_as_it_is_read() {
+        for text in ["withheld", "null", "fixed=n/a", "fixed=", "last-four", "hash", "format"] {
+            assert_eq!(text.parse::<MaskKind>().unwrap().to_string(), text);
+        }
+        assert!("fixed".parse::<MaskKind>().is_err() && "fixed=a\n".parse::<MaskKind>().is_err());
+    }
+
+    #[test]
+    fn bounds_are_told_in_words() {
+        let rows = vec![RowFilter { table: "app.orders".parse().unwrap(), predicate: "id = 7".to_owned() }];
+        let budgets = Budgets { rows: Some(5), bytes: Some(10 << 20), ..Budgets::default() };
+        let bounds = Bounds { functions: vec!["app.f".parse().unwrap()], rows, budgets };
+        let text =
+            "rows of app.orders where id = 7; may call app.f; at most 5 rows a statement, at most 10MB a statement";
+        assert_eq!((bounds.to_string().as_str(), Bounds::default().to_string().as_str()), (text, ""));
+    }
 
     #[test]
     fn a_function_is_written_as_the_database_spells_it() {

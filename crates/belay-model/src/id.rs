@@ -89,6 +89,11 @@ id!(
     ApiTokenId, "t_", "token"
 );
 
+id!(
+    /// A mask of a column, `m_5`.
+    MaskId, "m_", "mask"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

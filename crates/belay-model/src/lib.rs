@@ -22,14 +22,14 @@ mod target;
 mod time;
 mod token;
 
-pub use bounds::{Bounds, Budgets, FunctionName, FunctionNameError, Mask, MaskKind, RowFilter};
+pub use bounds::{Bounds, Budgets, FunctionName, FunctionNameError, Mask, MaskKind, MaskKindError, RowFilter};
 pub use code::{Code, UnknownCode};
 pub use deciding::Deciding;
 pub use decision::Denial;
 pub use effect::{Effect, Effects, UnknownEffect};
 pub use event::{BindValue, Event, EventKind, Outcome, TransactionStatus};
 pub use grant::{EndReason, Grant, GrantState};
-pub use id::{ApiTokenId, ConnectionId, GrantId, IdError, RequestId, RuleId, SessionId};
+pub use id::{ApiTokenId, ConnectionId, GrantId, IdError, MaskId, RequestId, RuleId, SessionId};
 pub use named::Named;
 pub use principal::{Name, NameError, Principal, Role, UnknownRole};
 pub use request::{AccessRequest, Approval, RequestState};

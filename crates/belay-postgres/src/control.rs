@@ -10,27 +10,38 @@ mod check;
 mod connect;
 mod drop_role;
 mod fault;
+mod feasible;
 mod password;
 mod pool;
+mod predicate;
 mod privileges;
 mod role;
 mod role_name;
+mod row_filter;
+mod running;
+mod scope;
+mod search_path;
 mod setup;
+mod suspects;
 
 pub use setup::setup_sql;
 
 use crate::catalog::keep::Catalogs;
 use back_end::{EndBackEnd, EndBackEnds};
-use belay_engine::{BoxFuture, Control, ControlError, Report, RoleSpec, TargetAccess};
+use belay_engine::{BoxFuture, Control, ControlError, Feasibility, Report, RoleSpec, Suspect, TargetAccess};
 use belay_model::Target;
 use check::{Facts, LoginTrial};
-use drop_role::DropRole;
+use drop_role::{DropLeftovers, DropRole};
 use fault::other;
+use feasible::Feasible;
 use password::Passwords;
 use pool::{Lane, Pool};
 use role::{EnsureRole, ListRoles};
 use role_name::RoleName;
+use running::{CancelBackEnd, LockWait};
 use std::sync::Arc;
+use std::time::Duration;
+use suspects::Suspects;
 
 /// The control side of one target.
 pub struct PgControl {
@@ -76,7 +87,10 @@ impl PgControl {
         let pool = self.pool()?;
         self.passwords.forget(role);
         let act = EndBackEnds { role: &name, bar_login: true };
-        let Some(ended) = pool.perform(Lane::Ending, &self.target.database, &act).await? else { return Ok(0) };
+        let Some(ended) = pool.perform(Lane::Ending, &self.target.database, &act).await? else {
+            pool.perform(Lane::Dropping, &self.target.database, &DropLeftovers { name: &name }).await?;
+            return Ok(0);
+        };
         DropRole { name: &name, oid: ended.oid, home: &self.target.database }.run(pool).await.map_err(|error| {
             let message =
                 format!("role `{role}` can no longer log in and has no back ends, but stays: {}", error.message);
@@ -93,6 +107,17 @@ impl PgControl {
 }
 
 impl Control for PgControl {
+    fn feasible<'a>(&'a self, spec: &'a RoleSpec) -> BoxFuture<'a, Result<Feasibility, ControlError>> {
+        Box::pin(async move {
+            let act = Feasible { spec, home: &self.target.database };
+            self.pool()?.perform(Lane::Ordinary, &spec.database, &act).await
+        })
+    }
+
+    fn sensitive_columns(&self) -> BoxFuture<'_, Result<Vec<Suspect>, ControlError>> {
+        Box::pin(async move { self.pool()?.perform(Lane::Ordinary, &self.target.database, &Suspects).await })
+    }
+
     fn ensure_role<'a>(&'a self, spec: &'a RoleSpec) -> BoxFuture<'a, Result<Arc<str>, ControlError>> {
         Box::pin(self.make_role(spec))
     }
@@ -113,6 +138,20 @@ impl Control for PgControl {
         Box::pin(async move {
             let act = EndBackEnd { role: &RoleName::checked(role)?, pid: backend };
             self.pool()?.perform(Lane::Ending, &self.target.database, &act).await
+        })
+    }
+
+    fn cancel_backend<'a>(&'a self, role: &'a str, backend: i32) -> BoxFuture<'a, Result<(), ControlError>> {
+        Box::pin(async move {
+            let act = CancelBackEnd { role: &RoleName::checked(role)?, pid: backend };
+            self.pool()?.perform(Lane::Ending, &self.target.database, &act).await
+        })
+    }
+
+    fn lock_wait<'a>(&'a self, role: &'a str, backend: i32) -> BoxFuture<'a, Result<Option<Duration>, ControlError>> {
+        Box::pin(async move {
+            let act = LockWait { role: &RoleName::checked(role)?, pid: backend };
+            self.pool()?.perform(Lane::Ordinary, &self.target.database, &act).await
         })
     }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
 use belay_engine::{Control, ControlFailure, LayerState, Report, RoleSpec, TargetAccess};
-use belay_model::{Effects, Resource, Target, Timestamp};
+use belay_model::{Bounds, Effects, Resource, Target, Timestamp};
 use belay_postgres::{PgControl, setup_sql};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -64,6 +64,8 @@ fn spec(resources: &[&str]) -> RoleSpec {
         connection_limit: 8,
         effects: Effects::READ,
         resources: resources.iter().map(|text| text.parse::<Resource>().unwrap()).collect(),
+        bounds: Bounds::default(),
+        masks: Vec::new(),
         database: SAMPLE_DATABASE.to_owned(),
     }
 }

@@ -8,7 +8,7 @@ use belay_engine::{
     BoxFuture, Candidate, ClientFacts, ControlError, ControlFailure, Entry, Gate, Life, Login, Refusal, RoleSpec,
     SessionContext, Upstream, Visitor,
 };
-use belay_model::{Code, ConnectionId, Event, EventKind, Grant, GrantState, Timestamp};
+use belay_model::{Code, ConnectionId, Event, EventKind, Grant, GrantState, Resource, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -103,7 +103,7 @@ impl GateKeeper {
         let admission = self.admit(&grant, id, &database, facts)?;
         let (grant, session) = self.desk.open_session(grant.id).await.map_err(|error| broken(&error))?;
         admission.place.settle(session.id);
-        let upstream = self.prepare(&grant, database.clone(), &admission).await?;
+        let (upstream, grant) = self.prepare(grant, database.clone(), &admission).await?;
         let context = SessionContext {
             grant: Arc::new(grant),
             session: session.id,
@@ -140,14 +140,16 @@ impl GateKeeper {
         })
     }
 
-    /// Makes the grant's role ready in the target.
-    async fn prepare(&self, grant: &Grant, database: String, admission: &Admission) -> Result<Upstream, Refusal> {
+    /// Makes the grant's role ready in the target. The grant comes back with what concerns this database alone.
+    async fn prepare(
+        &self,
+        grant: Grant,
+        database: String,
+        admission: &Admission,
+    ) -> Result<(Upstream, Grant), Refusal> {
         let access = self.desk.target_access(&grant.target).await.map_err(|error| broken(&error))?;
-        let in_scope = grant
-            .resources
-            .iter()
-            .any(|resource| resource.database.as_deref().unwrap_or(&access.target.database) == database);
-        if !in_scope {
+        let grant = in_database(grant, &database, &access.target.database);
+        if grant.resources.is_empty() {
             return Err(refusal(
                 Code::NoGrant,
                 format!("login refused: {} names nothing in database \"{database}\"", grant.id),
@@ -157,19 +159,26 @@ impl GateKeeper {
             name: self.targets.role_name(grant.id),
             comment: format!("belay: grant {} of {}", grant.id, grant.principal),
             valid_until: grant.ends_at,
-            connection_limit: self.per_session.saturating_add(SPARE_CONNECTIONS),
+            connection_limit: self.connections(&grant).saturating_add(SPARE_CONNECTIONS),
             effects: grant.effects,
             resources: grant.resources.clone(),
+            bounds: grant.bounds.clone(),
+            masks: grant.masks.clone(),
             database: database.clone(),
         };
         let control = self.targets.control(&access);
         // From here on the end of the grant waits for the role, and a role is only made before that end.
         let _role = admission.role.lock().await;
         if let Life::Over(_) = *admission.life.borrow() {
-            return Err(ended(grant));
+            return Err(ended(&grant));
         }
-        let password = control.ensure_role(&spec).await.map_err(|error| no_role(grant, &error))?;
-        Ok(Upstream { target: access.target, database, role: spec.name, password })
+        let password = control.ensure_role(&spec).await.map_err(|error| no_role(&grant, &error))?;
+        Ok((Upstream { target: access.target, database, role: spec.name, password }, grant))
+    }
+
+    /// How many connections the grant may have.
+    fn connections(&self, grant: &Grant) -> u32 {
+        grant.bounds.budgets.connections.map_or(self.per_session, |most| most.min(self.per_session))
     }
 
     /// The login is on the record before anything runs.
@@ -192,6 +201,18 @@ impl GateKeeper {
             tracing::error!("failed login not recorded: {error}");
         }
     }
+}
+
+/// The grant with the resources, filters and masks of one database of its target. Statements name no database.
+fn in_database(mut grant: Grant, database: &str, home: &str) -> Grant {
+    if grant.effects.all {
+        return grant;
+    }
+    let is_here = |resource: &Resource| resource.database.as_deref().unwrap_or(home) == database;
+    grant.resources.retain(is_here);
+    grant.bounds.rows.retain(|filter| is_here(&filter.table));
+    grant.masks.retain(|mask| is_here(&mask.column));
+    grant
 }
 
 fn check_live(grant: &Grant, now: Timestamp) -> Result<(), Refusal> {

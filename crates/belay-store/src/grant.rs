@@ -1,5 +1,6 @@
 //! Grants, with what checks the token of a native login.
 
+use crate::mask::OF_GRANT;
 use crate::{Look, StoreError, Writing, row};
 use belay_model::{Grant, GrantId, Name, RequestId, Timestamp};
 use sqlx::sqlite::SqliteRow;
@@ -47,13 +48,17 @@ pub struct LoginRecord {
     pub verifier: StoredVerifier,
 }
 
-const SELECT: &str = "SELECT g.*, r.reason FROM grants g JOIN requests r ON r.id = g.request ";
 const LIVE: &str = "g.state IN ('ready', 'active')";
+
+/// With the reason, for records.
+fn select() -> String {
+    format!("SELECT g.*, {OF_GRANT}, r.reason FROM grants g JOIN requests r ON r.id = g.request")
+}
 
 impl Look<'_> {
     /// One grant.
     pub async fn grant(&mut self, id: GrantId) -> Result<Option<GrantRecord>, StoreError> {
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT} WHERE g.id = ?1")))
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{} WHERE g.id = ?1", select())))
             .bind(id.0)
             .fetch_optional(&mut *self.0)
             .await?;
@@ -62,15 +67,16 @@ impl Look<'_> {
 
     /// The grant a request has become.
     pub async fn grant_of_request(&mut self, id: RequestId) -> Result<Option<Grant>, StoreError> {
-        let row =
-            sqlx::query("SELECT * FROM grants WHERE request = ?1").bind(id.0).fetch_optional(&mut *self.0).await?;
+        let sql = format!("SELECT g.*, {OF_GRANT} FROM grants g WHERE g.request = ?1");
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.0).fetch_optional(&mut *self.0).await?;
         row.as_ref().map(grant).transpose()
     }
 
     /// Grants, newest first: live ones or all, of one person or of everybody.
     pub async fn grants(&mut self, of: Option<&Name>, all: bool) -> Result<Vec<GrantRecord>, StoreError> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "{SELECT} WHERE (?1 IS NULL OR g.principal = ?1) AND (?2 OR {LIVE}) ORDER BY g.id DESC LIMIT ?3"
+            "{} WHERE (?1 IS NULL OR g.principal = ?1) AND (?2 OR {LIVE}) ORDER BY g.id DESC LIMIT ?3",
+            select()
         )))
         .bind(of.map(Name::as_str))
         .bind(all)
@@ -83,7 +89,7 @@ impl Look<'_> {
     /// Every live grant, of one person, on one target, or of everybody everywhere.
     pub async fn live_grants(&mut self, of: Option<&Name>, on: Option<&Name>) -> Result<Vec<Grant>, StoreError> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT g.* FROM grants g
+            "SELECT g.*, {OF_GRANT} FROM grants g
              WHERE {LIVE} AND (?1 IS NULL OR g.principal = ?1) AND (?2 IS NULL OR g.target = ?2) ORDER BY g.id"
         )))
         .bind(of.map(Name::as_str))
@@ -132,7 +138,7 @@ impl Look<'_> {
     /// Grants of a person with a claimed token, newest first: live ones, and those that ended after `since`.
     pub async fn logins_of(&mut self, principal: &Name, since: Timestamp) -> Result<Vec<LoginRecord>, StoreError> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT g.* FROM grants g WHERE g.principal = ?1 AND g.stored_key IS NOT NULL
+            "SELECT g.*, {OF_GRANT} FROM grants g WHERE g.principal = ?1 AND g.stored_key IS NOT NULL
              AND ({LIVE} OR g.ended_at > ?2) ORDER BY g.id DESC LIMIT ?3"
         )))
         .bind(principal.as_str())
@@ -280,7 +286,7 @@ fn grant(row: &SqliteRow) -> Result<Grant, StoreError> {
         resources: columns.json("resources")?,
         effects: columns.effects()?,
         bounds: columns.json("bounds")?,
-        masks: Vec::new(),
+        masks: columns.json("masks")?,
         state: columns.word("state")?,
         granted_at: columns.time("granted_at")?,
         use_by: columns.time("use_by")?,

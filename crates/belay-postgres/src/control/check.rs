@@ -29,6 +29,8 @@ pub(super) fn report(target: &Target, facts: &Found, trial: &LoginTrial) -> Repo
     layers.push(standby(facts));
     layers.push(grantable(facts));
     layers.extend(HOLES.iter().map(|hole| closed(hole, facts)));
+    layers.push(row_filters(facts));
+    layers.push(temporary_files(facts));
     layers.push(activity(facts));
     Report { server: format!("PostgreSQL {}", facts.version), layers }
 }
@@ -172,6 +174,32 @@ fn closed(hole: &PublicHole, facts: &Found) -> Layer {
         return layer(hole.name, true, hole.safe);
     }
     with_sql(layer(hole.name, false, format!("{} {}", hole.open, names(&found))), &found)
+}
+
+/// Views that show some rows of a table live in a schema of the grant's role.
+fn row_filters(facts: &Found) -> Layer {
+    let (name, user) = ("row filters", escape_identifier(&facts.user));
+    if facts.may_create {
+        return layer(name, true, format!("{user} may make the views that show some rows of a table"));
+    }
+    let detail = format!("{user} may not make schemas in this database: requests with row filters are refused");
+    let sql = vec![format!("GRANT CREATE ON DATABASE {} TO {user};", escape_identifier(&facts.database))];
+    Layer { sql, ..optional(name, detail) }
+}
+
+/// The gateway cannot see temporary files grow.
+fn temporary_files(facts: &Found) -> Layer {
+    let (name, user) = ("bound on temporary files", escape_identifier(&facts.user));
+    if facts.may_bound_files {
+        return layer(name, true, "temp_file_limit can be set for each role");
+    }
+    let detail = format!("{user} may not set temp_file_limit: budgets of temporary files are not kept");
+    let sql = if facts.version_number < 150_000 {
+        Vec::new()
+    } else {
+        vec![format!("GRANT SET ON PARAMETER temp_file_limit TO {user};")]
+    };
+    Layer { sql, ..optional(name, detail) }
 }
 
 fn activity(facts: &Found) -> Layer {

@@ -8,8 +8,8 @@ use super::role_name::RoleName;
 use belay_engine::ControlError;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Transaction};
 
 /// Takes away what the role has in each database, then the role itself.
 pub(super) struct DropRole<'a> {
@@ -65,7 +65,9 @@ impl Act for Strip<'_> {
         let sql = "SELECT pg_has_role(r.oid, 'USAGE'), EXISTS (SELECT FROM pg_shdepend d
                 WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid AND d.deptype = 'o')
             FROM pg_roles r WHERE r.rolname = $1";
+        drop_schema(&transaction, self.role.name).await?;
         let Some(row) = transaction.query_typed_opt(sql, &[(&self.role.name.plain(), Type::NAME)]).await? else {
+            transaction.commit().await?;
             return Ok(());
         };
         if !row.try_get::<_, bool>(0)? {
@@ -75,6 +77,31 @@ impl Act for Strip<'_> {
             transaction.batch_execute(&format!("REASSIGN OWNED BY {role} TO CURRENT_USER")).await?;
         }
         transaction.batch_execute(&format!("DROP OWNED BY {role}")).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// The schema of the role's filter views, where there is one.
+async fn drop_schema(transaction: &Transaction<'_>, role: &RoleName) -> Result<(), Fault> {
+    let sql = "SELECT FROM pg_namespace WHERE nspname = $1 AND pg_get_userbyid(nspowner) = current_user";
+    if transaction.query_typed_opt(sql, &[(&role.plain(), Type::NAME)]).await?.is_some() {
+        transaction.batch_execute(&format!("DROP SCHEMA {} CASCADE", role.quoted())).await?;
+    }
+    Ok(())
+}
+
+/// Drops what a role that is gone has left in its target's own database.
+pub(super) struct DropLeftovers<'a> {
+    pub(super) name: &'a RoleName,
+}
+
+impl Act for DropLeftovers<'_> {
+    type Done = ();
+
+    async fn act(&self, client: &mut Client) -> Result<(), Fault> {
+        let transaction = client.transaction().await?;
+        drop_schema(&transaction, self.name).await?;
         transaction.commit().await?;
         Ok(())
     }

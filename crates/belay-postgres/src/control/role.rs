@@ -3,8 +3,11 @@
 use super::fault::{Fault, forbidden};
 use super::password::Password;
 use super::pool::Act;
-use super::privileges::{Privileges, wanted};
+use super::privileges::Privileges;
 use super::role_name::RoleName;
+use super::row_filter::FilterViews;
+use super::scope::Scope;
+use super::search_path;
 use belay_engine::RoleSpec;
 use postgres_protocol::escape::escape_literal;
 use std::fmt::Write as _;
@@ -12,22 +15,34 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, GenericClient, Row, Transaction};
 
-/// Settings every session of the role starts with. A session can undo them; the gateway watches and the privileges
-/// do not depend on them.
+/// Settings that sessions start with unless their grant is of everything. A session can undo them; the gateway watches
+/// and the privileges do not depend on them.
 const SETTINGS: [(&str, &str); 2] =
     [("default_transaction_read_only", "on"), ("idle_in_transaction_session_timeout", "30min")];
 
 /// Serializes the writers of one database's access lists: two at once fail with "tuple concurrently updated".
 pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(422424500)";
 
+/// `$6` says that the role is for everything. A role with our comment is ours, whatever a grant of everything has made
+/// of it since.
 const FACTS: &str = "
 SELECT r.oid, t.until::text,
-    r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls,
+    (r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls) AND NOT t.described,
     pg_has_role(r.oid, 'USAGE'),
-    r.rolcanlogin AND NOT r.rolinherit AND r.rolconnlimit = $3 AND r.rolvaliduntil IS NOT DISTINCT FROM t.until,
-    coalesce(r.rolconfig @> $5, false),
-    shobj_description(r.oid, 'pg_authid') IS NOT DISTINCT FROM $4
-FROM (SELECT to_timestamp($2::int8 / 1000000.0) AS until) t LEFT JOIN pg_roles r ON r.rolname = $1";
+    r.rolcanlogin AND r.rolinherit = $6 AND r.rolconnlimit = $3 AND r.rolvaliduntil IS NOT DISTINCT FROM t.until
+        AND r.rolsuper = ($6 AND u.rolsuper)
+        AND ($6 OR NOT (r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls)),
+    coalesce(r.rolconfig @> $5, cardinality($5) = 0)
+        AND NOT ($6 AND coalesce('default_transaction_read_only=on' = ANY (r.rolconfig), false)), t.described, u.rolsuper, r.rolsuper,
+    NOT $6 AND EXISTS (SELECT FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid
+        AND d.deptype = 'o' AND d.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))),
+    (SELECT array_agg(quote_ident(g.rolname) ORDER BY g.rolname) FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+        WHERE $6 AND NOT u.rolsuper AND m.member = u.oid AND m.admin_option AND NOT starts_with(g.rolname::text, 'belay_')
+            AND NOT EXISTS (SELECT FROM pg_auth_members h WHERE h.member = r.oid AND h.roleid = g.oid))
+FROM (SELECT oid, rolsuper FROM pg_roles WHERE rolname = current_user) u, LATERAL (
+    SELECT to_timestamp($2::int8 / 1000000.0) AS until, (SELECT shobj_description(oid, 'pg_authid')
+        IS NOT DISTINCT FROM $4 FROM pg_roles WHERE rolname = $1) AS described) t
+    LEFT JOIN pg_roles r ON r.rolname = $1";
 
 /// Makes the role or puts it right. Costs one round trip and writes nothing when all is as it should be.
 pub(super) struct EnsureRole<'a> {
@@ -48,6 +63,11 @@ struct RoleFacts {
     settled: bool,
     configured: bool,
     described: bool,
+    control_is_super: bool,
+    is_super: bool,
+    owns: bool,
+    /// For a role of everything: what the control user may pass on and the role is no member of.
+    memberships: Vec<String>,
 }
 
 impl Act for EnsureRole<'_> {
@@ -55,18 +75,31 @@ impl Act for EnsureRole<'_> {
     const LIMIT: Duration = Duration::from_secs(20);
 
     async fn act(&self, client: &mut Client) -> Result<(), Fault> {
-        let wanted = wanted(self.spec, self.home);
-        let (facts, privileges) =
-            tokio::join!(self.facts(client), Privileges::look(client, self.name.plain(), &wanted));
+        let scope = Scope::of(self.spec, self.home);
+        let role = self.name.plain();
+        let filtered = !scope.filters.is_empty();
+        let (facts, privileges, views, path) = tokio::join!(
+            self.facts(client),
+            Privileges::look(client, role, &scope),
+            FilterViews::look(client, role, &scope),
+            search_path::missing(client, role, &self.spec.database, filtered)
+        );
         let statements = self.missing(&facts?)?;
-        let privileges = privileges?;
-        if statements.is_empty() && privileges.are_right() {
-            return privileges.suffice(self.name);
+        let (privileges, views) = (privileges?, views?);
+        let all = self.spec.effects.all;
+        if statements.is_empty() && path?.is_none() && views.are_right && (all || privileges.are_right()) {
+            return if all { Ok(()) } else { privileges.suffice(self.name) };
         }
         let transaction = client.transaction().await?;
         transaction.batch_execute(LOCK).await?;
         self.settle(&transaction).await?;
-        Privileges::settle(&transaction, self.name, &wanted).await?;
+        FilterViews::look(&transaction, role, &scope).await?.settle(&transaction, self.name).await?;
+        if let Some(alter) = search_path::missing(&transaction, role, &self.spec.database, filtered).await? {
+            transaction.batch_execute(&alter).await?;
+        }
+        if !all {
+            Privileges::settle(&transaction, self.name, &scope).await?;
+        }
         transaction.commit().await?;
         Ok(())
     }
@@ -74,7 +107,7 @@ impl Act for EnsureRole<'_> {
 
 impl EnsureRole<'_> {
     async fn facts(&self, client: &impl GenericClient) -> Result<RoleFacts, Fault> {
-        let settings: Vec<String> = SETTINGS.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let settings: Vec<String> = self.settings().iter().map(|(name, value)| format!("{name}={value}")).collect();
         let row = client
             .query_typed(
                 FACTS,
@@ -84,10 +117,22 @@ impl EnsureRole<'_> {
                     (&self.limit(), Type::INT4),
                     (&self.spec.comment, Type::TEXT),
                     (&settings, Type::TEXT_ARRAY),
+                    (&self.spec.effects.all, Type::BOOL),
                 ],
             )
             .await?;
         row.first().map(RoleFacts::read).transpose()?.ok_or_else(|| forbidden("the target shows no roles").into())
+    }
+
+    /// What every session of the role starts with. The gateway keeps the budgets itself; this is a second layer.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let fixed = SETTINGS.iter().filter(|_| !self.spec.effects.all);
+        let mut settings: Vec<_> = fixed.map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let budgets = &self.spec.bounds.budgets;
+        for (name, span) in [("statement_timeout", budgets.statement_time), ("lock_timeout", budgets.lock_wait)] {
+            settings.extend(span.map(|span| (name, format!("{}s", span.seconds()))));
+        }
+        settings
     }
 
     /// Under the lock the facts are read again: somebody else may have been first.
@@ -114,23 +159,30 @@ impl EnsureRole<'_> {
         let mut statements = Vec::new();
         if !facts.exists {
             statements.push(format!(
-                "CREATE ROLE {role} NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS {}",
+                "CREATE ROLE {role} {} NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS {}",
+                if self.is_super(facts) { "SUPERUSER" } else { "NOSUPERUSER" },
                 self.attributes(&facts.until, true)
             ));
         } else if !facts.settled || !self.password.is_set() {
             let attributes = self.attributes(&facts.until, !self.password.is_set());
-            statements.push(format!("ALTER ROLE {role} {attributes}"));
+            statements.push(format!("ALTER ROLE {role} {} {attributes}", self.might(facts)));
         }
         if !facts.joined {
             // The members of a role may end its back ends; a new role has no member that inherits.
             statements.push(format!("GRANT {role} TO CURRENT_USER"));
             statements.push(inherit(role));
         }
+        if facts.owns {
+            // It was a role of everything before somebody narrowed its grant.
+            statements.push(format!("REASSIGN OWNED BY {role} TO CURRENT_USER"));
+        }
+        statements.extend(facts.memberships.iter().map(|of| format!("GRANT {of} TO {role}")));
         if !facts.configured {
-            for (name, value) in SETTINGS {
-                statements.push(format!("ALTER ROLE {role} SET {name} = {}", escape_literal(value)));
+            statements.push(format!("ALTER ROLE {role} RESET ALL"));
+            for (name, value) in self.settings() {
+                statements.push(format!("ALTER ROLE {role} SET {name} = {}", escape_literal(&value)));
             }
-            statements.push(check_client(role));
+            statements.extend(self.attempts());
         }
         if !facts.described {
             statements.push(format!("COMMENT ON ROLE {role} IS {}", escape_literal(&self.spec.comment)));
@@ -138,9 +190,40 @@ impl EnsureRole<'_> {
         Ok(statements)
     }
 
+    /// A role of everything can do what the control user can.
+    fn is_super(&self, facts: &RoleFacts) -> bool {
+        self.spec.effects.all && facts.control_is_super
+    }
+
+    /// What an existing role may do beyond its privileges; said only where a superuser can say it.
+    fn might(&self, facts: &RoleFacts) -> &'static str {
+        match (self.is_super(facts), facts.is_super) {
+            (true, _) => "SUPERUSER",
+            (false, true) => "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS",
+            (false, false) => "",
+        }
+    }
+
+    /// Settings that not every platform has, or that the control user may not make.
+    fn attempts(&self) -> Vec<String> {
+        let role = self.name.quoted();
+        let mut attempts = Vec::new();
+        if !self.spec.effects.all {
+            // A back end then notices a lost client while its statement runs.
+            attempts.push(format!("ALTER ROLE {role} SET client_connection_check_interval = '2s'"));
+        }
+        if let Some(bytes) = self.spec.bounds.budgets.temporary_bytes {
+            let kilobytes = bytes.div_ceil(1_024).clamp(1, 2_147_483_647);
+            attempts.push(format!("ALTER ROLE {role} SET temp_file_limit = {kilobytes}"));
+        }
+        let attempt = |set| format!("DO $belay$ BEGIN {set}; EXCEPTION WHEN OTHERS THEN NULL; END $belay$");
+        attempts.into_iter().map(attempt).collect()
+    }
+
     fn attributes(&self, until: &str, with_password: bool) -> String {
         let until = escape_literal(until);
-        let mut text = format!("LOGIN NOINHERIT CONNECTION LIMIT {} VALID UNTIL {until}", self.limit());
+        let inherit = if self.spec.effects.all { "INHERIT" } else { "NOINHERIT" };
+        let mut text = format!("LOGIN {inherit} CONNECTION LIMIT {} VALID UNTIL {until}", self.limit());
         if with_password {
             let _ = write!(text, " PASSWORD {}", escape_literal(&self.password.verifier()));
         }
@@ -161,12 +244,6 @@ fn inherit(role: &str) -> String {
     )
 }
 
-/// A back end then notices a lost client while its statement runs. Not every platform can.
-fn check_client(role: &str) -> String {
-    let set = format!("ALTER ROLE {role} SET client_connection_check_interval = '2s'");
-    format!("DO $belay$ BEGIN {set}; EXCEPTION WHEN OTHERS THEN NULL; END $belay$")
-}
-
 impl RoleFacts {
     fn read(row: &Row) -> Result<RoleFacts, Fault> {
         let flag = |index: usize| row.try_get::<_, Option<bool>>(index).map(|value| value.unwrap_or(false));
@@ -178,11 +255,15 @@ impl RoleFacts {
             settled: flag(4)?,
             configured: flag(5)?,
             described: flag(6)?,
+            control_is_super: flag(7)?,
+            is_super: flag(8)?,
+            owns: flag(9)?,
+            memberships: row.try_get::<_, Option<Vec<String>>>(10)?.unwrap_or_default(),
         })
     }
 }
 
-/// The names of all roles with a prefix.
+/// The names of all roles with a prefix, and of all schemas of filter views.
 pub(super) struct ListRoles<'a> {
     pub(super) prefix: &'a str,
 }
@@ -191,7 +272,9 @@ impl Act for ListRoles<'_> {
     type Done = Vec<String>;
 
     async fn act(&self, client: &mut Client) -> Result<Vec<String>, Fault> {
-        let sql = "SELECT rolname::text FROM pg_roles WHERE starts_with(rolname::text, $1) ORDER BY 1 LIMIT 100000";
+        let sql = "SELECT rolname::text FROM pg_roles WHERE starts_with(rolname::text, $1)
+            UNION SELECT nspname::text FROM pg_namespace WHERE starts_with(nspname::text, $1)
+                AND pg_get_userbyid(nspowner) = current_user ORDER BY 1 LIMIT 100000";
         let rows = client.query_typed(sql, &[(&self.prefix, Type::TEXT)]).await?;
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }

@@ -8,7 +8,8 @@ const SERVER: &str = "
 SELECT split_part(current_setting('server_version'), ' ', 1), current_setting('server_version_num')::int,
     pg_is_in_recovery(), current_setting('password_encryption'), current_setting('track_activities')::bool,
     current_setting('track_counts')::bool, (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl),
-    r.rolsuper, r.rolcreaterole, r.rolname::text
+    r.rolsuper, r.rolcreaterole, r.rolname::text, has_database_privilege(current_database(), 'CREATE'),
+    current_database()::text
 FROM pg_roles r WHERE r.rolname = current_user";
 
 /// (kind, name, statement that closes it). PUBLIC's rights are asked for under that name.
@@ -72,6 +73,11 @@ pub(in crate::control) struct Found {
     pub(super) superuser: bool,
     pub(super) create_role: bool,
     pub(super) user: String,
+    /// Whether the control user may make schemas, which row filters live in.
+    pub(super) may_create: bool,
+    pub(super) database: String,
+    /// Whether it may bound the temporary files of roles.
+    pub(super) may_bound_files: bool,
     items: Vec<Item>,
 }
 
@@ -111,17 +117,30 @@ impl Act for Facts {
         for row in client.query_typed(ITEMS, &[]).await? {
             items.push(Item { kind: kind(row.try_get(0)?), name: row.try_get(1)?, sql: row.try_get(2)? });
         }
+        let (superuser, version_number): (bool, i32) = (row.try_get(7)?, row.try_get(1)?);
+        let may_bound_files = match version_number {
+            _ if superuser => true,
+            // Before, only superusers could.
+            ..150_000 => false,
+            _ => client
+                .query_typed_one("SELECT has_parameter_privilege('temp_file_limit', 'SET')", &[])
+                .await?
+                .try_get(0)?,
+        };
         Ok(Found {
             version: row.try_get(0)?,
-            version_number: row.try_get(1)?,
+            version_number,
             in_recovery: row.try_get(2)?,
             password_encryption: row.try_get(3)?,
             track_activities: row.try_get(4)?,
             track_counts: row.try_get(5)?,
             tls_version: row.try_get(6)?,
-            superuser: row.try_get(7)?,
+            superuser,
             create_role: row.try_get(8)?,
             user: row.try_get(9)?,
+            may_create: row.try_get(10)?,
+            database: row.try_get(11)?,
+            may_bound_files,
             items,
         })
     }

@@ -5,7 +5,7 @@ use crate::control::PgControl;
 use crate::control::fault::{Fault, other};
 use crate::control::pool::{Act, Lane};
 use belay_engine::{ControlError, Layer, LayerState, RoleSpec};
-use belay_model::{Effects, Timestamp};
+use belay_model::{Bounds, Effects, Timestamp};
 use postgres_protocol::escape::escape_identifier;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -120,6 +120,8 @@ async fn make(control: &PgControl) -> Result<(String, Arc<str>), ControlError> {
         connection_limit: 2,
         effects: Effects::default(),
         resources: Vec::new(),
+        bounds: Bounds::default(),
+        masks: Vec::new(),
         database: control.target.database.clone(),
     };
     let password = control.make_role(&spec).await?;
