@@ -6,7 +6,7 @@ use belay_model::{Name, Target};
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
@@ -30,8 +30,7 @@ struct Kept {
 
 impl Catalogs {
     /// At this pace.
-    #[cfg(test)]
-    pub(super) fn with_pace(pace: Pace) -> Catalogs {
+    pub(crate) fn with_pace(pace: Pace) -> Catalogs {
         Catalogs { pace, ..Catalogs::default() }
     }
 
@@ -120,13 +119,16 @@ struct Keeper {
 impl Keeper {
     async fn run(self) {
         let mut failing = false;
+        let mut cost = Duration::ZERO;
         loop {
-            self.pause().await;
+            self.pause(cost).await;
             let (Some(catalogs), Some(cell)) = (self.catalogs.upgrade(), self.cell.upgrade()) else { return };
             if !catalogs.is_in_use(&self.key, &cell) {
                 continue;
             }
+            let began = Instant::now();
             let outcome = cell.freshen().await;
+            cost = began.elapsed();
             if let Err(error) = &outcome
                 && !failing
             {
@@ -137,11 +139,13 @@ impl Keeper {
         }
     }
 
-    /// Until the next tick, or until somebody asks; never shorter than the pace allows.
-    async fn pause(&self) {
-        sleep(self.pace.nudge).await;
-        let rest = self.pace.tick.saturating_sub(self.pace.nudge);
+    /// Until the next tick, or until somebody asks; never shorter than the pace allows. A look that costs much is made
+    /// less often, so that it takes a twentieth of the target's time at the most, while the catalog still counts.
+    async fn pause(&self, cost: Duration) {
+        let least = self.pace.nudge.max(cost).min(self.pace.stale / 3);
+        sleep(least).await;
+        let tick = self.pace.tick.max((cost * 20).min(self.pace.stale / 3));
         // Without a nudge, the tick has come.
-        let _ = timeout(rest, self.nudges.notified()).await;
+        let _ = timeout(tick.saturating_sub(least), self.nudges.notified()).await;
     }
 }
