@@ -13,12 +13,12 @@ mod startup;
 pub use build::{Report, Severity};
 pub use build::{
     authentication, backend_key, describe_portal, error_response, negotiate_version, notice_response, parameter_status,
-    parse_unnamed, query, ready_for_query, refusal_text,
+    parse_unnamed, passed_on, query, ready_for_query, refusal_text,
 };
 pub use field::{Fields, error_fields};
 pub use frame::{FRONTEND_LIMIT, Frame, frame};
 pub use options::options;
-pub use read::{Bind, bind, execute, parse, query_text, rows_of_tag, target_of};
+pub use read::{Bind, bind, execute, function_call, parse, query_text, rows_of_tag, target_of};
 pub use startup::{CancelKey, Opening, OpeningError, StartupParameters, opening, opening_length};
 
 /// Bytes that do not follow the protocol.

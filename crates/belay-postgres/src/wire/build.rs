@@ -88,6 +88,18 @@ fn field(body: &mut BytesMut, code: u8, text: &str) {
     body.put_u8(0);
 }
 
+/// An ErrorResponse or NoticeResponse with another's fields, as they came.
+pub fn passed_on(tag: u8, fields: &[(u8, Vec<u8>)]) -> Bytes {
+    message(tag, |body| {
+        for (code, value) in fields {
+            body.put_u8(*code);
+            body.extend_from_slice(value);
+            body.put_u8(0);
+        }
+        body.put_u8(0);
+    })
+}
+
 /// ReadyForQuery.
 pub fn ready_for_query(status: TransactionStatus) -> Bytes {
     message(b'Z', |body| {

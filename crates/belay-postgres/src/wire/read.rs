@@ -41,20 +41,7 @@ pub struct Bind<'a> {
 pub fn bind(frame: &[u8], keep: bool) -> Result<Bind<'_>, WireError> {
     let mut body = Body::new(frame, 'B');
     let (portal, statement) = (kept_name(body.name()?), kept_name(body.name()?));
-    let formats = body.shorts()?;
-    let count = body.count()?;
-    let mut values = keep.then(|| Vec::with_capacity(count.min(64)));
-    for index in 0..count {
-        let value = body.value()?;
-        if let Some(values) = &mut values {
-            let binary = match formats.as_slice() {
-                [] => false,
-                [one] => *one == 1,
-                many => many.get(index) == Some(&1),
-            };
-            values.push(kept(value, binary));
-        }
-    }
+    let values = body.values(keep)?;
     body.shorts()?;
     body.end()?;
     Ok(Bind { portal, statement, values })
@@ -85,6 +72,19 @@ pub fn execute(frame: &[u8]) -> Result<&[u8], WireError> {
     body.skip(4)?;
     body.end()?;
     Ok(portal)
+}
+
+/// A FunctionCall: the function's OID, and its arguments if `keep`.
+pub fn function_call(frame: &[u8], keep: bool) -> Result<(u32, Option<Vec<BindValue>>), WireError> {
+    let mut body = Body::new(frame, 'F');
+    let function = match body.take(4)? {
+        [a, b, c, d] => u32::from_be_bytes([*a, *b, *c, *d]),
+        _ => return Err(body.wrong()),
+    };
+    let values = body.values(keep)?;
+    body.skip(2)?;
+    body.end()?;
+    Ok((function, values))
 }
 
 /// What a Describe or Close is about: `S` a statement or `P` a portal, and its name.
@@ -170,6 +170,25 @@ impl<'a> Body<'a> {
         self.take(length).map(Some)
     }
 
+    /// Format codes, and then values in them; kept if `keep`.
+    fn values(&mut self, keep: bool) -> Result<Option<Vec<BindValue>>, WireError> {
+        let formats = self.shorts()?;
+        let count = self.count()?;
+        let mut values = keep.then(|| Vec::with_capacity(count.min(64)));
+        for index in 0..count {
+            let value = self.value()?;
+            if let Some(values) = &mut values {
+                let binary = match formats.as_slice() {
+                    [] => false,
+                    [one] => *one == 1,
+                    many => many.get(index) == Some(&1),
+                };
+                values.push(kept(value, binary));
+            }
+        }
+        Ok(values)
+    }
+
     fn end(&self) -> Result<(), WireError> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.wrong()) }
     }
@@ -194,6 +213,16 @@ mod tests {
         let expected = vec![BindValue::Text("x".to_owned()), BindValue::Binary("01ff".to_owned()), BindValue::Null];
         assert_eq!(bound.values, Some(expected));
         assert_eq!(bind(frame, false).unwrap().values, None);
+    }
+
+    #[test]
+    fn a_function_call_gives_its_function_and_arguments() {
+        let frame = b"F\0\0\0\0\0\0\x03\xbb\0\x01\0\x01\0\x02\0\0\0\x02\0\x07\xff\xff\xff\xff\0\x01";
+        let expected = vec![BindValue::Binary("0007".to_owned()), BindValue::Null];
+        assert_eq!(function_call(frame, true), Ok((955, Some(expected))));
+        for end in 0..frame.len() {
+            assert!(function_call(&frame[..end], true).is_err(), "{end}");
+        }
     }
 
     #[test]
