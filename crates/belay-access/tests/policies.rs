@@ -352,6 +352,22 @@ fn what_is_wrong_in_a_file_is_an_error_with_its_line() {
 }
 
 #[test]
+fn the_examples_of_the_documentation_are_right() {
+    let page = include_str!("../../../docs/policies.md");
+    let examples: Vec<&str> = page.split("```cedar\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(examples.len(), 3);
+    let sources: Vec<Source<'_>> = examples.iter().map(|text| Source { file: "policies.md", text }).collect();
+    let policies = Policies::load(&[&[DEFAULT][..], &sources].concat()).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let terms = ask(&["public.refunds"]).terms(&policies).unwrap();
+    assert_eq!((terms.approvals, terms.max_duration.to_string().as_str()), (2, "1h"));
+    let (bob, carol) = (person("bob", &[Role::Approver], &[]), person("carol", &[Role::Approver], &["bank"]));
+    let may = |who: &Principal| ask(&["public.*"]).with(|asked| policies.approve(who, asked)).is_ok();
+    assert!(!may(&bob) && may(&carol));
+    assert_eq!(ask(&["public.orders"]).terms(&policies).unwrap().approvals, 0);
+    assert_eq!(ask(&["payroll.a"]).terms(&policies).unwrap_err().policies[0].policy, "audit-freeze");
+}
+
+#[test]
 fn the_hash_is_of_the_texts() {
     let one = Policies::only_default().unwrap();
     assert_eq!(one.hash(), Policies::only_default().unwrap().hash());

@@ -2,6 +2,7 @@
 
 pub(crate) mod approve;
 pub(crate) mod audit;
+pub(crate) mod can;
 pub(crate) mod completion;
 pub(crate) mod connect;
 pub(crate) mod deny;
@@ -10,6 +11,7 @@ pub(crate) mod explain;
 pub(crate) mod grants;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod policy;
 pub(crate) mod psql;
 pub(crate) mod request;
 pub(crate) mod requests;
@@ -45,6 +47,8 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<ExitCode, Failure> {
         Command::Sessions(args) => sessions::run(args, out).await?,
         Command::Target(args) => target::run(args, out).await?,
         Command::User(args) => user::run(args, out).await?,
+        Command::Can(args) => return can::run(args, out).await,
+        Command::Policy(args) => policy::run(args, out).await?,
         Command::Rule(args) => rule::run(args, out).await?,
         Command::Audit(args) => return audit::run(args, out).await,
         Command::Server(args) => server::run(&args, out).await?,

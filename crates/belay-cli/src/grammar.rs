@@ -91,8 +91,11 @@ pub(crate) enum Command {
     /// People: add, ls, show, change
     User(command::user::Args),
     /// Rules: add, ls, rm
-    #[command(alias = "policy")]
     Rule(command::rule::Args),
+    /// Policies: ls, show, check, schema, default, reload
+    Policy(command::policy::Args),
+    /// What would come of a request, and why
+    Can(command::can::Args),
     /// The ledger: tail, verify, search
     Audit(command::audit::Args),
     /// Run the server

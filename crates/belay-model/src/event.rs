@@ -1,7 +1,7 @@
 //! What the ledger records: one event per act, complete enough to be read alone.
 
 use crate::{
-    ApiTokenId, Code, ConnectionId, Effect, Effects, EndReason, GrantId, Named, RequestId, Resource, RuleId, SessionId,
+    ApiTokenId, Code, ConnectionId, Deciding, Effect, Effects, EndReason, GrantId, Named, RequestId, Resource, RuleId, SessionId,
     Span, Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -162,6 +162,12 @@ pub enum EventKind {
     RuleRemoved {
         rule: RuleId,
     },
+    /// Other policies are in force than before: SHA-256 over their texts, and the files they came from.
+    PolicyChanged {
+        hash: String,
+        policies: u32,
+        files: Vec<String>,
+    },
     RequestMade {
         request: RequestId,
         resources: Vec<Resource>,
@@ -170,10 +176,34 @@ pub enum EventKind {
         reason: String,
         break_glass: bool,
         rule: Option<RuleId>,
+        /// The policies that permitted it, and those that granted it at once or kept it from being.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        policies: Vec<Deciding>,
+    },
+    /// Somebody asked for what policies do not permit.
+    RequestRefused {
+        resources: Vec<Resource>,
+        effects: Effects,
+        duration: Span,
+        reason: String,
+        break_glass: bool,
+        because: String,
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        policies: Vec<Deciding>,
     },
     RequestApproved {
         request: RequestId,
         still_needed: u8,
+        /// The policies that let this person approve.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        policies: Vec<Deciding>,
+    },
+    /// Policies kept somebody from approving; the request waits for somebody else.
+    ApprovalRefused {
+        request: RequestId,
+        because: String,
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        policies: Vec<Deciding>,
     },
     RequestDenied {
         request: RequestId,
@@ -280,8 +310,11 @@ impl EventKind {
             EventKind::TargetRemoved => "target_removed",
             EventKind::RuleAdded { .. } => "rule_added",
             EventKind::RuleRemoved { .. } => "rule_removed",
+            EventKind::PolicyChanged { .. } => "policy_changed",
             EventKind::RequestMade { .. } => "request_made",
+            EventKind::RequestRefused { .. } => "request_refused",
             EventKind::RequestApproved { .. } => "request_approved",
+            EventKind::ApprovalRefused { .. } => "approval_refused",
             EventKind::RequestDenied { .. } => "request_denied",
             EventKind::RequestWithdrawn { .. } => "request_withdrawn",
             EventKind::RequestLapsed { .. } => "request_lapsed",

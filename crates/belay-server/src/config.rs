@@ -11,6 +11,7 @@ pub use bounded::Bounded;
 pub use load::ConfigError;
 pub use reference::Reference;
 
+use crate::policy_files::PolicyFiles;
 use belay_model::Span;
 use schemars::JsonSchema;
 use secrecy::SecretString;
@@ -38,6 +39,8 @@ pub struct Config {
     pub notify: Option<Notify>,
     /// How sessions behave.
     pub sessions: Sessions,
+    /// Where policies come from.
+    pub policy: PolicyFiles,
 }
 
 /// Where people are told things, with its secrets read.
@@ -69,6 +72,8 @@ pub(crate) struct File {
     notify: Option<NotifyFile>,
     /// How sessions behave.
     sessions: Sessions,
+    /// Policies in Cedar: who may ask for what, who approves it, what is granted at once.
+    policy: PolicyFolder,
 }
 
 /// Where the server listens. Every listener speaks TLS only.
@@ -152,6 +157,23 @@ pub struct Sessions {
     #[serde(deserialize_with = "load::warnings")]
     #[schemars(with = "Vec<String>", extend("default" = ["10m", "1m"]))]
     pub warn_before: Vec<Span>,
+}
+
+/// Policies in Cedar: who may ask for what, who approves it, what is granted at once.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PolicyFolder {
+    /// The folder whose `*.cedar` files are in force. A relative path starts at the configuration file.
+    dir: Option<PathBuf>,
+    /// Whether the default policy is in force beside them.
+    #[schemars(extend("default" = true))]
+    default: bool,
+}
+
+impl Default for PolicyFolder {
+    fn default() -> PolicyFolder {
+        PolicyFolder { dir: None, default: true }
+    }
 }
 
 impl Default for Sessions {

@@ -5,6 +5,7 @@
 //! effect, and is announced on [`Desk::changes`] right after its commit. Acts that only take rights
 //! away also work while the ledger cannot be written; their events are owed to it.
 
+mod access;
 mod act;
 mod callers;
 mod clock;
@@ -26,7 +27,7 @@ pub use clock::{Clock, SystemClock};
 pub use error::DeskError;
 pub use forms::{
     Caller, Change, ClaimedToken, Due, FoundLogin, GrantView, Listing, LoginMatch, MintedToken, NewRule, NewTarget,
-    NewUser, RequestView, UserChange, Wish,
+    NewUser, Question, RequestView, UserChange, Wish,
 };
 pub use recorder::{Recorder, Unrecorded};
 
@@ -55,6 +56,7 @@ pub struct Desk {
     clock: Arc<dyn Clock>,
     changes: broadcast::Sender<Change>,
     tidied_at: AtomicI64,
+    in_force: access::InForce,
 }
 
 impl std::fmt::Debug for Desk {
@@ -79,7 +81,8 @@ impl Desk {
         let people = LocalPeople::new(Arc::clone(&store))?;
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let tidied_at = AtomicI64::new(i64::MIN);
-        Ok(Desk { data: data.to_owned(), store, keys, people, recorder, clock, changes, tidied_at })
+        let in_force = access::InForce::only_default()?;
+        Ok(Desk { data: data.to_owned(), store, keys, people, recorder, clock, changes, tidied_at, in_force })
     }
 
     /// At the first start: makes `admin` and writes a token for it to `admin.token` in the data

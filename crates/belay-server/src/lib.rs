@@ -13,6 +13,7 @@ pub mod listen;
 pub mod metrics;
 mod notify;
 pub mod people;
+pub mod policy_files;
 mod relay;
 pub mod secrets;
 pub mod server;

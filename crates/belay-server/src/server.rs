@@ -6,6 +6,7 @@
 use crate::config::Config;
 use crate::desk::{Clock, Desk, DeskError, Recorder, SystemClock, Unrecorded};
 use crate::ledger::{Ledger, LedgerError, Opened, Settings};
+use crate::policy_files::PolicyError;
 use crate::tls::{ServerIdentity, TlsError};
 use belay_engine::{BoxFuture, Engine};
 use belay_model::{Event, EventKind};
@@ -59,6 +60,9 @@ pub enum StartError {
         /// The ledger's records.
         records: u64,
     },
+    /// A policy file.
+    #[error("policies cannot be used: {0}")]
+    Policy(#[from] PolicyError),
     /// The ledger could not take the record of the start.
     #[error("the ledger cannot be written: {0}")]
     Unrecorded(Arc<str>),
@@ -84,16 +88,18 @@ impl Foundation {
     /// Opens everything in the data directory, which is made at the first start.
     pub async fn open(config: &Config, version: &str) -> Result<Foundation, StartError> {
         let dir = &config.data_dir;
+        let loaded = config.policy.load()?;
         make_private(dir).map_err(|cause| StartError::DataDir { path: dir.clone(), cause })?;
         let identity = ServerIdentity::open(config, SystemTime::now())?;
         let (ledger, opened) = open_ledger(config).await?;
         check_store_is_there(dir, &opened)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let recorder = Arc::new(LedgerRecorder(ledger.clone()));
-        let desk = Desk::open(dir, recorder, Arc::clone(&clock)).await?;
+        let desk = Desk::open(dir, recorder, Arc::clone(&clock)).await?.under(config.policy.clone(), loaded);
         let started = EventKind::ServerStarted { version: version.to_owned() };
         let start = ledger.record_durable(Event::new(clock.now(), started)).await;
         start.map_err(|down| StartError::Unrecorded(down.why))?;
+        desk.record_policies().await?;
         let first_token = desk.bootstrap().await?;
         Ok(Foundation { desk: Arc::new(desk), ledger, opened, clock, identity, first_token })
     }

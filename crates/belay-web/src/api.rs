@@ -2,6 +2,7 @@
 //!
 //! A handler parses, calls the desk once, and shapes the answer. It decides nothing.
 
+mod access;
 mod audit;
 mod gateway;
 mod grants;
@@ -67,6 +68,7 @@ fn parts() -> (Router<Arc<Doors>>, OpenApi) {
         .merge(tokens::routes())
         .merge(targets::routes())
         .merge(rules::routes())
+        .merge(access::routes())
         .merge(requests::routes())
         .merge(grants::routes())
         .merge(sessions::routes())

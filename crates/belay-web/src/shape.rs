@@ -2,6 +2,7 @@
 //!
 //! `snake_case`, times in RFC 3339 UTC, `kind` and `api_version` on every object.
 
+mod access;
 mod audit;
 mod gateway;
 mod grant;
@@ -12,6 +13,7 @@ mod session;
 mod target;
 mod time;
 
+pub use access::{Because, Can, CanAnswer, NearestChange, Policy};
 pub use audit::{AuditEntry, Verification};
 pub use gateway::{Gateway, Me};
 pub use grant::{Extend, Grant, GrantToken, Narrow, Review};

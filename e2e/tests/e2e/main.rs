@@ -12,5 +12,6 @@ mod measured_rules;
 mod not_started;
 mod notified;
 mod people;
+mod policy;
 mod protocol;
 mod robustness;

@@ -47,6 +47,7 @@ pub(crate) async fn run(args: &Args, out: &Out) -> Result<(), Failure> {
     }
     let config = Config::load(args.config.as_deref(), &|name| std::env::var(name).ok()).map_err(wrong)?;
     if args.check {
+        config.policy.load().map_err(|error| Failure::usage(error.to_string()).hint("belay policy check FILE..."))?;
         out.say("the configuration is right");
         out.next("belay server");
         return Ok(());
@@ -221,6 +222,7 @@ fn not_started(error: &StartError) -> Failure {
             "put a copy of the store back; to begin anew and keep the record, move the ledger's directory away"
         }
         StartError::Listen { .. } => "give it another port: `[listen]` in the configuration file",
+        StartError::Policy(_) => "put the files right: belay policy check FILE...; nothing was changed",
         StartError::Unrecorded(_) => "make room on the ledger's disk",
     };
     Failure::new(Exit::Failure, format!("not started: {error}")).hint(hint)

@@ -1,6 +1,7 @@
 //! From the file's text to a [`Config`], or to an error that names file, line and the nearest key.
 
-use super::{Config, Environment, File, Notify, NotifyFile, OwnCertificate, Reference};
+use super::{Config, Environment, File, Notify, NotifyFile, OwnCertificate, PolicyFolder, Reference};
+use crate::policy_files::PolicyFiles;
 use belay_model::Span;
 use serde::{Deserialize, Deserializer, de};
 use std::fmt;
@@ -70,6 +71,7 @@ impl Config {
             ledger: file.ledger,
             notify,
             sessions: file.sessions,
+            policy: policy_files(&file.policy, origin)?,
         };
         check_listen(&config, origin)?;
         Ok(config)
@@ -175,6 +177,15 @@ fn read(path: &Path) -> Result<String, ConfigError> {
 fn no_home(origin: &Origin<'_>) -> ConfigError {
     let hint = "set `data_dir` in the configuration file".to_owned();
     origin.error(None, "no place for data: neither XDG_DATA_HOME nor HOME is set".to_owned(), Some(hint))
+}
+
+fn policy_files(folder: &PolicyFolder, origin: &Origin<'_>) -> Result<PolicyFiles, ConfigError> {
+    if folder.dir.is_none() && !folder.default {
+        let hint = "name a folder: `dir` in `[policy]`".to_owned();
+        return Err(origin.error(None, "without any policy nobody may ask for anything".to_owned(), Some(hint)));
+    }
+    let dir = folder.dir.as_deref().map(|dir| origin.path(dir)).transpose()?;
+    Ok(PolicyFiles { dir, default: folder.default })
 }
 
 fn own_certificate(own: OwnCertificate, origin: &Origin<'_>) -> Result<OwnCertificate, ConfigError> {
@@ -314,8 +325,9 @@ mod tests {
     #[test]
     fn the_schema_knows_every_section_and_allows_no_other() {
         let schema = Config::json_schema();
-        let keys: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["data_dir", "ledger", "limits", "listen", "notify", "sessions", "tls"]);
+        let mut keys: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        keys.sort();
+        assert_eq!(keys, ["data_dir", "ledger", "limits", "listen", "notify", "policy", "sessions", "tls"]);
         assert_eq!(schema["additionalProperties"], false);
     }
 }

@@ -66,7 +66,7 @@ impl DeskError {
                 "user" => "belay user ls".to_owned(),
                 "target" => "belay target ls".to_owned(),
                 "grant" => "belay grants --all".to_owned(),
-                "rule" => "belay policy ls".to_owned(),
+                "rule" => "belay rule ls".to_owned(),
                 other => format!("list what there is: no such {other} is visible to you"),
             }),
             DeskError::Denied { hint, .. } | DeskError::Conflict { hint, .. } => Some(hint.clone()),

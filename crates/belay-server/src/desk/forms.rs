@@ -98,6 +98,29 @@ pub struct Wish {
     pub reason: String,
 }
 
+/// A question about what would come of a request.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Whose request it would be.
+    pub about: Name,
+    /// The target.
+    pub target: Name,
+    /// The resources; empty for every table of the target's own database.
+    pub resources: Vec<Resource>,
+    /// The effects.
+    pub effects: Effects,
+    /// For how long.
+    pub duration: Span,
+    /// Why.
+    pub reason: String,
+    /// Under the right of break-glass.
+    pub break_glass: bool,
+    /// Groups the person would be in, beside their own.
+    pub groups: Vec<Name>,
+    /// When; `None` for now.
+    pub at: Option<Timestamp>,
+}
+
 /// Where a request stands, with the grant it has become.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestView {

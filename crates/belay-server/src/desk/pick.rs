@@ -3,7 +3,7 @@
 //! An id is meant exactly, or by the only one that begins so. What one may not see is not there.
 
 use super::DeskError;
-use belay_model::{AccessRequest, GrantId, Name, Principal, RequestId, Session, SessionId};
+use belay_model::{AccessRequest, GrantId, Name, Principal, RequestId, Session, SessionId, Target};
 use belay_policy::{Action, may};
 use belay_store::{GrantRecord, Look};
 
@@ -47,6 +47,11 @@ pub(super) async fn session(look: &mut Look<'_>, who: &Principal, text: &str) ->
         },
     };
     found.filter(|session| may(who, Action::SeeSessions, &session.principal).is_ok()).ok_or_else(missing)
+}
+
+pub(super) async fn target(look: &mut Look<'_>, name: &Name) -> Result<Target, DeskError> {
+    let found = look.target(name).await?;
+    found.map(|(target, _)| target).ok_or_else(|| DeskError::NotFound { kind: "target", name: name.to_string() })
 }
 
 /// A name as a person wrote it; what cannot be a name is not there.

@@ -2,8 +2,11 @@
 
 use super::act::Act;
 use super::{Caller, Change, Desk, DeskError, Listing, RequestView, Wish, pick};
-use belay_model::{AccessRequest, EventKind, Grant, Name, Resource};
-use belay_policy::{Action, Approved, Ask, approve, ask, break_glass, deny, may, may_for_all, terms, withdraw};
+use belay_model::{AccessRequest, Deciding, Effects, EventKind, Grant, Name, Resource, RuleId};
+use belay_policy::{
+    Action, Approved, Ask, BREAK_GLASS_MOST, Refused, Terms, approve, ask, break_glass, deny, may, may_for_all, terms,
+    withdraw,
+};
 use std::sync::Arc;
 
 /// The most requests of one person that wait at once.
@@ -15,7 +18,7 @@ impl Desk {
         let (mut act, requester) = self.act(who).await?;
         may(&requester, Action::Request, &requester.name)?;
         check_target(&mut act, &wish.target).await?;
-        check_effects(&wish)?;
+        check_effects(&wish.target, wish.effects)?;
         if act.writing.look().pending_count(&requester.name).await? >= PENDING_MOST {
             return Err(DeskError::Conflict {
                 message: format!("{PENDING_MOST} of your requests wait already"),
@@ -24,8 +27,11 @@ impl Desk {
         }
         let rules = act.writing.look().rules().await?;
         let terms = terms(&rules, &requester, &wish.target, wish.effects, act.now);
-        let (request, grant) = ask(&requester, filled(wish), &terms, act.now)?;
-        self.take(act, request, grant).await
+        named_by_a_rule(&wish.target, wish.effects, terms.rule)?;
+        let wanted = filled(wish);
+        let (act, decided) = self.permitted(act, &requester, &wanted, &terms, false).await?;
+        let (request, grant) = ask(&requester, wanted, &decided.terms, act.now)?;
+        self.take(act, request, grant, decided.policies).await
     }
 
     /// Takes access at once, for an hour at most; owes a review by somebody else.
@@ -33,14 +39,28 @@ impl Desk {
         let (mut act, requester) = self.act(who).await?;
         may(&requester, Action::BreakGlass, &requester.name)?;
         check_target(&mut act, &wish.target).await?;
-        check_effects(&wish)?;
-        let Approved { request, grant } = break_glass(&requester, filled(wish), act.now)?;
-        self.take(act, request, Some(grant)).await
+        check_effects(&wish.target, wish.effects)?;
+        let wanted = filled(wish);
+        named_by_a_rule(&wanted.target, wanted.effects, None)?;
+        let most = Terms { approvals: 0, max_duration: BREAK_GLASS_MOST, ..Terms::without_rule() };
+        let (act, decided) = self.permitted(act, &requester, &wanted, &most, true).await?;
+        let (asked, most) = (wanted.duration, decided.terms.max_duration);
+        if asked > most {
+            return Err(Refused::TooLong { asked, most }.into());
+        }
+        let Approved { request, grant } = break_glass(&requester, wanted, act.now)?;
+        self.take(act, request, Some(grant), decided.policies).await
     }
 
-    async fn take(&self, mut act: Act, request: AccessRequest, grant: Option<Grant>) -> Result<RequestView, DeskError> {
+    async fn take(
+        &self,
+        mut act: Act,
+        request: AccessRequest,
+        grant: Option<Grant>,
+        policies: Vec<Deciding>,
+    ) -> Result<RequestView, DeskError> {
         let request = act.writing.add_request(request).await?;
-        act.event_on(&request.target, made(&request));
+        act.event_on(&request.target, made(&request, policies));
         act.announce(Change::Request(Arc::new(request.clone())));
         let grant = match grant {
             Some(grant) => Some(act.add_grant(Grant { request: request.id, ..grant }).await?),
@@ -87,9 +107,10 @@ impl Desk {
         let (mut act, approver) = self.act(who).await?;
         let found = pick::request(&mut act.writing.look(), &approver, request).await?;
         let (request, grant) = approve(&found, &approver, act.now)?;
+        let (mut act, policies) = self.may_approve(act, &approver, &found).await?;
         let so_far = u8::try_from(request.approvals.len()).unwrap_or(u8::MAX);
         let still_needed = request.approvals_needed.saturating_sub(so_far);
-        act.event_on(&request.target, EventKind::RequestApproved { request: request.id, still_needed });
+        act.event_on(&request.target, EventKind::RequestApproved { request: request.id, still_needed, policies });
         act.save_request(&request).await?;
         let grant = match grant {
             Some(grant) => Some(act.add_grant(grant).await?),
@@ -113,20 +134,28 @@ impl Desk {
 }
 
 async fn check_target(act: &mut Act, target: &Name) -> Result<(), DeskError> {
-    match act.writing.look().target(target).await? {
-        Some(_) => Ok(()),
-        None => Err(DeskError::NotFound { kind: "target", name: target.to_string() }),
+    pick::target(&mut act.writing.look(), target).await.map(|_| ())
+}
+
+/// Everything is asked for only where a rule of the administrators speaks of it.
+pub(super) fn named_by_a_rule(target: &Name, effects: Effects, rule: Option<RuleId>) -> Result<(), DeskError> {
+    if !effects.all || rule.is_some() {
+        return Ok(());
     }
+    Err(DeskError::Denied {
+        message: format!("no rule lets you ask for `all` on {target}"),
+        hint: format!("an administrator: belay rule add --target {target} --effect all --max 1h --approvals 1"),
+    })
 }
 
 /// A grant to write would be a promise that no engine keeps yet.
-fn check_effects(wish: &Wish) -> Result<(), DeskError> {
-    if !wish.effects.write {
+pub(super) fn check_effects(target: &Name, effects: Effects) -> Result<(), DeskError> {
+    if !effects.write {
         return Ok(());
     }
     Err(DeskError::Denied {
         message: "this version carries reads only: a write cannot be previewed and reversed yet".to_owned(),
-        hint: format!("ask for reads: belay request {} --for 1h -m REASON", wish.target),
+        hint: format!("ask for reads: belay request {target} --for 1h -m REASON"),
     })
 }
 
@@ -142,7 +171,7 @@ fn filled(wish: Wish) -> Ask {
     }
 }
 
-fn made(request: &AccessRequest) -> EventKind {
+fn made(request: &AccessRequest, policies: Vec<Deciding>) -> EventKind {
     EventKind::RequestMade {
         request: request.id,
         resources: request.resources.clone(),
@@ -151,5 +180,6 @@ fn made(request: &AccessRequest) -> EventKind {
         reason: request.reason.clone(),
         break_glass: request.break_glass,
         rule: request.rule,
+        policies,
     }
 }

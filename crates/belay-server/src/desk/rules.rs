@@ -32,7 +32,7 @@ impl Desk {
         if act.writing.look().rules().await?.len() >= RULES_MOST {
             return Err(DeskError::Conflict {
                 message: format!("there are {RULES_MOST} rules already"),
-                hint: "belay policy rm RULE".to_owned(),
+                hint: "belay rule rm RULE".to_owned(),
             });
         }
         let rule = act.writing.add_rule(rule).await?;

@@ -8,7 +8,7 @@ use std::str::FromStr;
 const MAX_TEXT: usize = 4096;
 const KEYS: &str = "who, target, table, kind, effect, decision, session, grant, connection, code, since, until";
 const EFFECTS: [&str; 6] = ["session", "read", "write", "definition", "privilege", "opaque"];
-pub(super) const KINDS: [&str; 33] = [
+pub(super) const KINDS: [&str; 36] = [
     "server_started",
     "server_stopped",
     "recovered",
@@ -22,8 +22,11 @@ pub(super) const KINDS: [&str; 33] = [
     "target_removed",
     "rule_added",
     "rule_removed",
+    "policy_changed",
     "request_made",
+    "request_refused",
     "request_approved",
+    "approval_refused",
     "request_denied",
     "request_withdrawn",
     "request_lapsed",
@@ -219,6 +222,8 @@ fn texts(kind: &EventKind) -> [Option<&str>; 2] {
     match kind {
         EventKind::Statement { text, because, .. } => [Some(text), because.as_deref()],
         EventKind::RequestMade { reason, .. } | EventKind::RequestDenied { reason, .. } => [Some(reason), None],
+        EventKind::RequestRefused { reason, because, .. } => [Some(reason), Some(because)],
+        EventKind::ApprovalRefused { because, .. } => [Some(because), None],
         EventKind::GrantReviewed { note } => [Some(note), None],
         EventKind::Recovered { what } => [Some(what), None],
         EventKind::Notified { what, channel, .. } => [Some(what), Some(channel)],
