@@ -3,7 +3,7 @@
 use crate::cancel::CancelRoute;
 use crate::channel_binding::end_point_hash;
 use crate::target_tls::TargetTls;
-use crate::wire::{CancelKey, error_fields, query};
+use crate::wire::{CancelKey, error_fields, passed_on, query};
 use belay_engine::{Refusal, Stream, Upstream};
 use belay_model::{Code, Target};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -30,12 +30,38 @@ const MESSAGES: usize = 1000;
 const PINNED: [(&str, &str); 3] =
     [("client_encoding", "UTF8"), ("standard_conforming_strings", "on"), ("default_transaction_read_only", "on")];
 
+/// How a session begins in the target.
+pub(crate) enum Startup {
+    /// With these settings, as far as they are not pinned; read-only.
+    Guarded(Vec<(String, String)>),
+    /// With the client's own start-up parameters, whatever they are.
+    Transparent(Vec<(String, String)>),
+}
+
+/// What the session's names without a schema begin with; the server's own setting, the client's and the role's in it.
+const SEARCH_PATH: &str = "SELECT pg_catalog.current_setting('search_path')";
+
 /// A connection to the target that is ready for queries.
 pub(crate) struct Dialled {
     pub(crate) stream: Box<dyn Stream>,
     pub(crate) parameters: Vec<(String, String)>,
+    /// What the target had to say before it was ready, as fields of notices.
+    pub(crate) notices: Vec<Said>,
+    /// The search path that a guarded session starts with.
+    pub(crate) path: String,
     pub(crate) key: CancelKey,
     pub(crate) route: CancelRoute,
+}
+
+/// The fields of an error or a notice of the target.
+type Said = Vec<(u8, Vec<u8>)>;
+
+/// What the client is told of a dial that failed.
+pub(crate) enum Failure {
+    /// Belay's own words.
+    Refused(Refusal),
+    /// The target's error, as it came.
+    Said(Bytes),
 }
 
 /// Why a dial failed. The client reads little of it; the operator's log gets the rest through the refusal's detail.
@@ -45,8 +71,8 @@ enum DialError {
     Io(#[from] io::Error),
     #[error("TLS to the target: {0}")]
     Tls(String),
-    #[error("the target refused the connection: {0}")]
-    Refused(String),
+    #[error("the target refused the connection: {}", told(.0))]
+    Refused(Said),
     #[error("the target does not speak as expected: {0}")]
     Unexpected(&'static str),
 }
@@ -54,12 +80,16 @@ enum DialError {
 /// Dials, logs in as the grant's role, and sets the session up.
 ///
 /// With `failed` the connection starts inside a transaction that has failed, for real: the client has to roll back.
-pub(crate) async fn dial(upstream: &Upstream, settings: &[(String, String)], failed: bool) -> Result<Dialled, Refusal> {
-    match timeout(DIAL_TIME, connect(upstream, settings, failed)).await {
-        Ok(Ok(dialled)) => Ok(dialled),
-        Ok(Err(error)) => Err(unreachable(upstream, &error.to_string())),
-        Err(_) => Err(unreachable(upstream, "no answer in time")),
-    }
+pub(crate) async fn dial(upstream: &Upstream, start: &Startup, failed: bool) -> Result<Dialled, Failure> {
+    let why = match timeout(DIAL_TIME, connect(upstream, start, failed)).await {
+        Ok(Ok(dialled)) => return Ok(dialled),
+        Ok(Err(DialError::Refused(said))) if matches!(start, Startup::Transparent(_)) => {
+            return Err(Failure::Said(passed_on(b'E', &said)));
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    Err(Failure::Refused(unreachable(upstream, &why)))
 }
 
 fn unreachable(upstream: &Upstream, why: &str) -> Refusal {
@@ -71,27 +101,33 @@ fn unreachable(upstream: &Upstream, why: &str) -> Refusal {
     }
 }
 
-async fn connect(upstream: &Upstream, settings: &[(String, String)], failed: bool) -> Result<Dialled, DialError> {
+async fn connect(upstream: &Upstream, start: &Startup, failed: bool) -> Result<Dialled, DialError> {
+    let guarded = matches!(start, Startup::Guarded(_));
     let (stream, end_point) = secured(&upstream.target).await?;
     let mut wire = Wire { stream, inbox: BytesMut::new() };
     wire.send(|out| {
         let mut parameters: Vec<(&str, &str)> = vec![("user", &upstream.role), ("database", &upstream.database)];
-        parameters.extend(settings.iter().filter(|(name, _)| !is_pinned(name)).map(|(n, v)| (n.as_str(), v.as_str())));
-        parameters.extend(PINNED);
+        let (Startup::Guarded(wishes) | Startup::Transparent(wishes)) = start;
+        let passed = wishes.iter().filter(|(name, _)| !guarded || !is_pinned(name));
+        parameters.extend(passed.map(|(name, value)| (name.as_str(), value.as_str())));
+        if guarded {
+            parameters.extend(PINNED);
+        }
         frontend::startup_message(parameters, out)
     })
     .await?;
     authenticate(&mut wire, &upstream.password, end_point).await?;
-    let (parameters, key) = ready(&mut wire).await?;
-    if !parameters.iter().any(|(name, value)| name == "default_transaction_read_only" && value == "on") {
+    let Greeting { parameters, notices, key } = ready(&mut wire).await?;
+    if guarded && !parameters.iter().any(|(name, value)| name == "default_transaction_read_only" && value == "on") {
         return Err(DialError::Unexpected("it did not confirm the read-only default"));
     }
+    let path = if guarded { ask(&mut wire, SEARCH_PATH).await? } else { String::new() };
     if failed {
         fail_transaction(&mut wire).await?;
     }
     let Target { host, port, .. } = &upstream.target;
     let route = CancelRoute { host: host.clone(), port: *port, key: key.clone() };
-    Ok(Dialled { stream: wire.stream, parameters, key, route })
+    Ok(Dialled { stream: wire.stream, parameters, notices, path, key, route })
 }
 
 fn is_pinned(name: &str) -> bool {
@@ -151,7 +187,7 @@ impl Wire {
             }
             if let Some(message) = backend::Message::parse(&mut self.inbox)? {
                 if let backend::Message::ErrorResponse(body) = message {
-                    return Err(DialError::Refused(told(&body)));
+                    return Err(DialError::Refused(said(body.fields())?));
                 }
                 return Ok(message);
             }
@@ -162,15 +198,18 @@ impl Wire {
     }
 }
 
-fn told(body: &backend::ErrorResponseBody) -> String {
+fn said(fields: backend::ErrorFields<'_>) -> io::Result<Said> {
+    fields.map(|field| Ok((field.type_(), field.value_bytes().to_vec()))).collect()
+}
+
+fn told(said: &Said) -> String {
     let mut text = String::new();
-    let _ = body.fields().for_each(|field| {
-        if field.type_() == b'M' || field.type_() == b'C' {
-            let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
+    for (code, value) in said {
+        if matches!(code, b'M' | b'C') {
+            let value = String::from_utf8_lossy(value).into_owned();
             text = if text.is_empty() { value } else { format!("{value} ({text})") };
         }
-        Ok(())
-    });
+    }
     text
 }
 
@@ -211,8 +250,15 @@ async fn scram(wire: &mut Wire, mut scram: ScramSha256, mechanism: &str) -> Resu
     Ok(scram.finish(body.data())?)
 }
 
-async fn ready(wire: &mut Wire) -> Result<(Vec<(String, String)>, CancelKey), DialError> {
-    let (mut parameters, mut key) = (Vec::new(), None);
+/// What the target says between AuthenticationOk and ReadyForQuery.
+struct Greeting {
+    parameters: Vec<(String, String)>,
+    notices: Vec<Said>,
+    key: CancelKey,
+}
+
+async fn ready(wire: &mut Wire) -> Result<Greeting, DialError> {
+    let (mut parameters, mut notices, mut key) = (Vec::new(), Vec::new(), None);
     for _ in 0..MESSAGES {
         match wire.receive().await? {
             backend::Message::ParameterStatus(body) => {
@@ -222,10 +268,12 @@ async fn ready(wire: &mut Wire) -> Result<(Vec<(String, String)>, CancelKey), Di
                 let bytes = body.secret_key().to_be_bytes().to_vec();
                 key = Some(CancelKey { process: body.process_id(), key: bytes });
             }
-            backend::Message::NoticeResponse(_) => {}
+            backend::Message::NoticeResponse(body) => {
+                notices.push(said(body.fields())?);
+            }
             backend::Message::ReadyForQuery(_) => {
                 let key = key.ok_or(DialError::Unexpected("it gave no cancel key"))?;
-                return Ok((parameters, key));
+                return Ok(Greeting { parameters, notices, key });
             }
             _ => return Err(DialError::Unexpected("a message out of order at start-up")),
         }
@@ -262,6 +310,25 @@ async fn exchange(wire: &mut Wire, message: Bytes, status: u8) -> Result<(), Dia
             (Some(b'E'), _) if error_fields(message.get(5..).unwrap_or_default()).is_fatal() => {
                 return Err(DialError::Unexpected("it closed the connection"));
             }
+            _ => {}
+        }
+    }
+    Err(DialError::Unexpected("it does not become ready"))
+}
+
+/// The answer to a query of one row and one column.
+async fn ask(wire: &mut Wire, text: &str) -> Result<String, DialError> {
+    wire.send(|out| frontend::query(text, out)).await?;
+    let mut answer = None;
+    for _ in 0..MESSAGES {
+        match wire.receive().await? {
+            backend::Message::DataRow(body) => {
+                let mut ranges = body.ranges();
+                let range = ranges.next()?.flatten().ok_or(DialError::Unexpected("it answers without a value"))?;
+                let value = body.buffer().get(range).map(|value| String::from_utf8_lossy(value).into_owned());
+                answer = value.or(answer);
+            }
+            backend::Message::ReadyForQuery(_) => return answer.ok_or(DialError::Unexpected("it does not answer")),
             _ => {}
         }
     }

@@ -4,7 +4,8 @@
 //! no grant.
 
 mod index;
-pub(crate) mod keep;
+#[doc(hidden)]
+pub mod keep;
 mod kind;
 pub(crate) mod read;
 pub mod rows;
@@ -12,8 +13,10 @@ pub mod rows;
 pub use keep::{CatalogCell, Edition};
 pub use kind::Kind;
 
+use crate::mask::MaskedColumns;
+use belay_model::Mask;
 use index::{ByName, Index};
-use rows::{CastRow, FIRST_USER_ID, FunctionRow, OperatorRow, RelationRow, Rows, TypeRow};
+use rows::{CastRow, ColumnRow, FIRST_USER_ID, FunctionRow, OperatorRow, RelationRow, Rows, TypeRow};
 use std::collections::{HashMap, HashSet};
 
 /// Extensions that are known to be harmless.
@@ -110,6 +113,37 @@ impl Catalog {
     /// The casts to a type.
     pub fn casts_to(&self, target: u32) -> impl Iterator<Item = &CastRow> {
         self.rows.casts.iter().filter(move |cast| cast.target == target)
+    }
+
+    /// The masked columns as the target numbers them, in whatever inherits from a masked table too.
+    pub(crate) fn masked(&self, masks: &[Mask]) -> MaskedColumns {
+        let mut found = Vec::new();
+        for mask in masks {
+            let tables = self.rows.relations.iter().filter(|table| mask.column.names(&table.schema, &table.name));
+            for table in tables.flat_map(|table| self.with_heirs(table)) {
+                let named = |column: &&ColumnRow| mask.column.column.as_deref().is_none_or(|name| name == column.name);
+                found.extend(
+                    table.columns.iter().filter(named).map(|column| (table.id, column.number, mask.kind.clone())),
+                );
+            }
+        }
+        MaskedColumns::new(found)
+    }
+
+    /// A table, and all that inherit from it.
+    fn with_heirs<'c>(&'c self, table: &'c RelationRow) -> Vec<&'c RelationRow> {
+        let mut all = vec![table];
+        let mut place = 0;
+        while let Some(one) = all.get(place) {
+            let heirs: Vec<&RelationRow> = one.children.iter().filter_map(|id| self.relation_by_id(*id)).collect();
+            for heir in heirs {
+                if all.iter().all(|known| known.id != heir.id) {
+                    all.push(heir);
+                }
+            }
+            place += 1;
+        }
+        all
     }
 
     /// Whether a grant has to name this function.

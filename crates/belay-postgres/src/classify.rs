@@ -45,6 +45,27 @@ pub struct Reading {
     pub statements: Arc<[Statement]>,
     /// What it does to the search path.
     pub path: PathChange,
+    /// The prepared statements that it makes and runs in SQL.
+    pub names: Arc<[SqlName]>,
+}
+
+/// A prepared statement, as PREPARE and EXECUTE name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SqlName {
+    /// PREPARE, by the text of the whole statement.
+    Prepares {
+        /// The name.
+        name: String,
+        /// The text.
+        text: Arc<str>,
+    },
+    /// EXECUTE, also under EXPLAIN.
+    Executes {
+        /// Which statement of the message it is.
+        statement: usize,
+        /// The name.
+        name: String,
+    },
 }
 
 /// What a message does to the search path.
@@ -54,13 +75,24 @@ pub enum PathChange {
     None,
     /// It becomes this one.
     To(SearchPath),
+    /// It may be any of these afterwards, whether or not the message fails.
+    Among(Vec<SearchPath>),
     /// It may go back to what it was before.
     Back,
 }
 
 impl Reading {
-    fn of(statements: Arc<[Statement]>) -> Reading {
-        Reading { statements, path: PathChange::None }
+    /// Statements that do nothing to the session's names.
+    pub fn of(statements: Arc<[Statement]>) -> Reading {
+        Reading { statements, path: PathChange::None, names: Arc::from([]) }
+    }
+
+    /// A message that is not understood.
+    pub(crate) fn refused(code: Code, because: String) -> Reading {
+        let mut statement = Statement::new(Effect::Opaque, "statement");
+        statement.because = Some(because);
+        statement.code = Some(code);
+        Reading::of(Arc::from([statement]))
     }
 }
 
@@ -108,7 +140,7 @@ impl Classifier {
     /// Wants 1.5 MiB of free stack; what could need more is parsed on a thread of its own.
     pub fn read(&self, text: &str, place: &Place) -> Reading {
         if text.len() > self.limits.text {
-            return refused(Code::TooLarge, format!("the text is longer than {} bytes", self.limits.text));
+            return Reading::refused(Code::TooLarge, format!("the text is longer than {} bytes", self.limits.text));
         }
         if is_blank(text) {
             return Reading::of(Arc::from([]));
@@ -139,14 +171,14 @@ impl Classifier {
     fn parse(&self, text: &str, nesting: usize, context: Context<'_>) -> (Reading, bool) {
         if nesting > self.limits.nesting {
             let because = format!("the text is nested deeper than {} levels", self.limits.nesting);
-            return (refused(Code::TooLarge, because), false);
+            return (Reading::refused(Code::TooLarge, because), false);
         }
         let read = stack::with_room_for(nesting, || match pg_query::parse(text, 0) {
-            Ok(tree) => reader::all(&self.functions, context, &tree.protobuf),
+            Ok(tree) => reader::all(&self.functions, context, text, &tree.protobuf),
             Err(error) => (refused_by_parser(error), false),
         });
         // A parser that panics and a thread that cannot start are the same to the client: not understood.
-        read.unwrap_or_else(|| (refused(Code::Opaque, "the text could not be read".to_owned()), false))
+        read.unwrap_or_else(|| (Reading::refused(Code::Opaque, "the text could not be read".to_owned()), false))
     }
 }
 
@@ -156,13 +188,6 @@ fn is_blank(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' ' | b'\t'..=b'\r'))
 }
 
-fn refused(code: Code, because: String) -> Reading {
-    let mut statement = Statement::new(Effect::Opaque, "statement");
-    statement.because = Some(because);
-    statement.code = Some(code);
-    Reading::of(Arc::from([statement]))
-}
-
 fn refused_by_parser(error: Error) -> Reading {
     let because = match error {
         Error::Parse(message) | Error::Scan(message) => message,
@@ -170,7 +195,7 @@ fn refused_by_parser(error: Error) -> Reading {
         other => other.to_string(),
     };
     let exhausted = because.contains("stack depth limit exceeded") || because.contains("memory exhausted");
-    refused(if exhausted { Code::TooLarge } else { Code::Opaque }, shortened(because))
+    Reading::refused(if exhausted { Code::TooLarge } else { Code::Opaque }, shortened(because))
 }
 
 /// The parser quotes the rest of the text where a string does not end.

@@ -1,7 +1,7 @@
 //! PostgreSQL as an engine: what its connections share.
 
 use crate::cancel::CancelKeys;
-use crate::catalog::keep::Catalogs;
+use crate::catalog::keep::{Catalogs, Pace};
 use crate::channel_binding::end_point_hash;
 use crate::classify::{Classifier, Limits};
 use crate::control::PgControl;
@@ -31,11 +31,12 @@ impl PostgresEngine {
     /// most `statement_bytes`.
     pub fn new(tls: Arc<rustls::ServerConfig>, leaf: &[u8], statement_bytes: usize) -> PostgresEngine {
         let end_point = end_point_hash(leaf).unwrap_or_default();
+        let limits = Limits { text: statement_bytes, ..Limits::default() };
         PostgresEngine {
             shared: Shared {
-                classifier: Arc::new(Classifier::new(Limits { text: statement_bytes, ..Limits::default() }, None)),
+                classifier: Arc::new(Classifier::new(limits, None)),
                 cancel_keys: CancelKeys::default(),
-                catalogs: Arc::default(),
+                catalogs: Arc::new(Catalogs::with_pace(Pace { limits, ..Pace::default() })),
                 acceptor: TlsAcceptor::from(tls),
                 end_point,
             },

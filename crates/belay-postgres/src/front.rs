@@ -2,20 +2,24 @@
 //!
 //! Everything is bounded: 30 seconds for the whole of it, 10,000 bytes a packet, three packets before the start-up.
 
-use crate::back::{self, Dialled};
+use crate::back::{self, Dialled, Failure, Startup};
+use crate::catalog::keep::CatalogCell;
+use crate::classify::SearchPath;
 use crate::engine::Shared;
-use crate::phase::Established;
+use crate::mask::MaskKey;
+use crate::phase::{Established, Outset, Passthrough};
 use crate::random::{random, random_text};
 use crate::scram::{Mechanisms, ScramError};
 use crate::settings;
 use crate::wire::{
     self, CancelKey, Opening, Report, Severity, StartupParameters, authentication, error_response, negotiate_version,
-    notice_response, opening, opening_length, parameter_status, ready_for_query,
+    notice_response, opening, opening_length, parameter_status, passed_on, ready_for_query,
 };
-use belay_engine::{Arrival, ClientFacts, Entry, Gate, Joined, Login, Refusal, Stream, Visitor};
+use belay_engine::{Arrival, ClientFacts, Connection, Entry, Gate, Joined, Login, Refusal, Stream, Visitor};
 use belay_model::{Code, TransactionStatus};
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -35,13 +39,13 @@ const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Why a login ends, in its two faces: what the client reads, and what the operator reads.
 pub(crate) struct Ended {
-    report: Option<Report>,
+    farewell: Option<Bytes>,
     log: String,
 }
 
 impl Ended {
     fn silent(log: impl std::fmt::Display) -> Ended {
-        Ended { report: None, log: log.to_string() }
+        Ended { farewell: None, log: log.to_string() }
     }
 
     fn malformed(message: impl std::fmt::Display) -> Ended {
@@ -62,7 +66,17 @@ impl From<Refusal> for Ended {
     fn from(refusal: Refusal) -> Ended {
         let log = format!("{}: {}", refusal.code, refusal.message);
         let Refusal { code, message, detail, hint } = refusal;
-        Ended { report: Some(Report { severity: Severity::Fatal, code, message, detail, hint }), log }
+        let report = Report { severity: Severity::Fatal, code, message, detail, hint };
+        Ended { farewell: Some(error_response(&report)), log }
+    }
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Ended {
+        match failure {
+            Failure::Refused(refusal) => Ended::from(refusal),
+            Failure::Said(said) => Ended { farewell: Some(said), log: "the target refused the connection".to_owned() },
+        }
     }
 }
 
@@ -155,13 +169,13 @@ async fn cancel(shared: &Shared, key: &CancelKey) -> Arrival {
 }
 
 async fn refuse(stream: &mut (impl Stream + ?Sized), ended: Ended) -> Arrival {
-    if let Some(report) = &ended.report {
-        let farewell = async {
-            stream.write_all(&error_response(report)).await?;
+    if let Some(farewell) = &ended.farewell {
+        let said = async {
+            stream.write_all(farewell).await?;
             stream.shutdown().await
         };
         // The client may be gone; there is nobody else to tell.
-        if let Ok(Ok(())) = timeout(LAST_WORD_TIME, farewell).await {
+        if let Ok(Ok(())) = timeout(LAST_WORD_TIME, said).await {
             let _ = timeout(DRAIN_TIME, drain(stream)).await;
         }
     }
@@ -187,6 +201,9 @@ struct Ready {
     context: belay_engine::SessionContext,
     held: Box<dyn Send>,
     status: TransactionStatus,
+    catalog: Option<Arc<CatalogCell>>,
+    start: Outset,
+    masks: MaskKey,
 }
 
 async fn log_in(
@@ -203,8 +220,16 @@ async fn log_in(
     }
     let login = Login { user: wishes.user.clone(), database: wishes.database.clone(), peer };
     let visitor = prove(stream, gate, &login, end_point).await?;
+    let transparent = visitor.grant.effects.all;
+    let start = wishes.start(transparent)?;
     let facts = ClientFacts { peer, application: wishes.application.clone() };
     let Entry { context, upstream, place } = gate.enter(visitor, facts.clone()).await?;
+    if context.grant.effects.all != transparent {
+        gate.failed(&login, Code::Revoked).await;
+        return Err(Ended::told(Code::Revoked, "login refused: the grant was narrowed meanwhile".to_owned()));
+    }
+    // A server of one's own would not remember how an earlier connection ended either.
+    let cut = context.cut_in_transaction && !transparent;
     // The gate had it looked at a moment ago, so that it is there unless more databases are in use than can be kept.
     let catalog = shared.catalogs().cell(&upstream.target, &upstream.database);
     if catalog.is_none() && !context.grant.effects.all {
@@ -212,20 +237,29 @@ async fn log_in(
         let message = "login refused: the target's catalog is not at hand".to_owned();
         return Err(Ended::told(Code::NotReady, message));
     }
-    let dialled = match back::dial(&upstream, &wishes.settings, context.cut_in_transaction).await {
+    let dialled = match back::dial(&upstream, &start, cut).await {
         Ok(dialled) => dialled,
-        Err(refusal) => {
-            gate.failed(&login, refusal.code).await;
-            return Err(refusal.into());
+        Err(failure) => {
+            let code = if let Failure::Refused(refusal) = &failure { refusal.code } else { Code::TargetDown };
+            gate.failed(&login, code).await;
+            return Err(failure.into());
         }
     };
     gate.joined(&context, &facts, dialled.key.process).await?;
-    let status = if context.cut_in_transaction { TransactionStatus::Failed } else { TransactionStatus::Idle };
+    let status = if cut { TransactionStatus::Failed } else { TransactionStatus::Idle };
     let key = wishes.new_key(dialled.key.process)?;
     let registration = shared.cancel_keys().register(key.clone(), dialled.route.clone());
     stream.write_all(&greeting(&dialled, &context, &key, status)).await?;
     stream.flush().await?;
-    Ok(Ready { dialled, context, held: Box::new((registration, place, catalog)), status })
+    let start = session_start(&dialled.path, &upstream.role);
+    let masks = MaskKey::of_grant(upstream.password.as_bytes(), context.grant.id);
+    Ok(Ready { dialled, context, held: Box::new((registration, place)), status, catalog, start, masks })
+}
+
+/// What names begin with. A path that cannot be followed is none at all: then every name needs its schema.
+fn session_start(path: &str, role: &str) -> Outset {
+    let path = SearchPath::new(path, role).unwrap_or_else(|| SearchPath::of(std::iter::empty(), role));
+    Outset { path, role: role.to_owned() }
 }
 
 /// Everything between AuthenticationOk and the first ReadyForQuery. A notice before AuthenticationOk breaks libpq and
@@ -242,6 +276,9 @@ fn greeting(
         bytes.put(parameter_status(name, value));
     }
     bytes.put(wire::backend_key(key.process, &key.key));
+    if context.grant.effects.all {
+        dialled.notices.iter().for_each(|notice| bytes.put(passed_on(b'N', notice)));
+    }
     if status == TransactionStatus::Failed {
         bytes.put(notice_response(&Report {
             severity: Severity::Warning,
@@ -256,12 +293,18 @@ fn greeting(
 }
 
 fn join(shared: &Shared, client: Box<dyn Stream>, ready: Ready) -> Arrival {
-    let Ready { dialled, context, held, status } = ready;
-    let connection = Established::new(shared.classifier(), &context, status);
+    let Ready { dialled, context, held, status, catalog, start, masks } = ready;
+    let connection: Box<dyn Connection> = match catalog {
+        Some(catalog) if !context.grant.effects.all => {
+            Box::new(Established::new(catalog, &start, &context, status).with_mask_key(masks))
+        }
+        // Without a catalog only a grant of everything gets this far.
+        _ => Box::new(Passthrough::new(shared.classifier(), &context, &dialled.parameters)),
+    };
     Arrival::Joined(Box::new(Joined {
         client,
         upstream: dialled.stream,
-        connection: Box::new(connection),
+        connection,
         context,
         backend: dialled.key.process,
         held,
@@ -339,14 +382,14 @@ async fn read_sasl(stream: &mut (impl Stream + ?Sized)) -> Result<Vec<u8>, Ended
     Ok(body)
 }
 
-/// What the start-up packet asks for, after the filter.
+/// What the start-up packet asks for.
 struct Wishes {
     minor: u16,
     user: String,
     database: String,
     application: String,
-    /// Settings to pass on.
-    settings: Vec<(String, String)>,
+    /// What else it asks for, as it came.
+    parameters: Vec<(String, String)>,
     /// Protocol options that are not known here.
     unknown: Vec<String>,
 }
@@ -358,22 +401,21 @@ impl Wishes {
             user: String::new(),
             database: String::new(),
             application: String::new(),
-            settings: Vec::new(),
+            parameters: Vec::new(),
             unknown: Vec::new(),
         };
         for (name, value) in startup.parameters {
             match name.as_str() {
                 "user" => wishes.user = value,
                 "database" => wishes.database = value,
-                "replication" if is_off(&value) => {}
-                "replication" => {
-                    return Err(Ended::told(Code::MessageRefused, "refused: replication connection".to_owned()));
-                }
-                "options" => wishes.take_options(&value)?,
                 _ if name.starts_with("_pq_.") => wishes.unknown.push(name),
-                _ => wishes.take_setting(&name, &value)?,
+                _ => wishes.parameters.push((name, value)),
             }
         }
+        // Options that cannot be read are judged by whoever takes them.
+        wishes.application = wishes.settings().into_iter().flatten().fold(String::new(), |last, (name, value)| {
+            if name.eq_ignore_ascii_case("application_name") { value } else { last }
+        });
         if wishes.user.is_empty() {
             return Err(Ended::told(Code::NoGrant, "refused: no user name in the startup packet".to_owned()));
         }
@@ -384,21 +426,37 @@ impl Wishes {
         Ok(wishes)
     }
 
-    fn take_options(&mut self, text: &str) -> Result<(), Ended> {
-        let settings = wire::options(text)
-            .map_err(|problem| Ended::told(Code::GuardedSetting, format!("refused: start-up options: {problem}")))?;
-        settings.iter().try_for_each(|(name, value)| self.take_setting(name, value))
+    /// How the session begins in the target: as it was asked for, or with what a guarded one may have of it.
+    fn start(&self, transparent: bool) -> Result<Startup, Ended> {
+        if transparent {
+            return Ok(Startup::Transparent(self.parameters.clone()));
+        }
+        let settings = self.settings()?;
+        for (name, value) in &settings {
+            if name == "replication" {
+                return Err(Ended::told(Code::MessageRefused, "refused: replication connection".to_owned()));
+            }
+            if !settings::may_set(name, Some(value)) {
+                let message = format!("refused: start-up setting \"{name}\" to \"{value}\"");
+                return Err(Ended::told(Code::GuardedSetting, message));
+            }
+        }
+        Ok(Startup::Guarded(settings))
     }
 
-    fn take_setting(&mut self, name: &str, value: &str) -> Result<(), Ended> {
-        if name.eq_ignore_ascii_case("application_name") {
-            value.clone_into(&mut self.application);
+    /// Every setting that is asked for, those in `options` too.
+    fn settings(&self) -> Result<Vec<(String, String)>, Ended> {
+        let mut settings = Vec::new();
+        for (name, value) in &self.parameters {
+            match name.as_str() {
+                "replication" if is_off(value) => {}
+                "options" => settings.extend(wire::options(value).map_err(|problem| {
+                    Ended::told(Code::GuardedSetting, format!("refused: start-up options: {problem}"))
+                })?),
+                _ => settings.push((name.clone(), value.clone())),
+            }
         }
-        if settings::may_set(name, Some(value)) {
-            self.settings.push((name.to_owned(), value.to_owned()));
-            return Ok(());
-        }
-        Err(Ended::told(Code::GuardedSetting, format!("refused: start-up setting \"{name}\" to \"{value}\"")))
+        Ok(settings)
     }
 
     /// NegotiateProtocolVersion, where the client asked for more than there is.

@@ -26,5 +26,5 @@ mod target_tls;
 pub use control::{PgControl, setup_sql};
 pub use engine::PostgresEngine;
 pub use mask::{MaskKey, MaskedColumns};
-pub use phase::Established;
+pub use phase::{Established, Outset};
 pub use scram::verifier_from_password;

@@ -14,36 +14,45 @@ mod budget;
 mod client;
 mod guard;
 mod names;
+mod passthrough;
 mod pending;
 mod record;
 mod scan;
 mod server;
 #[cfg(test)]
 mod tests;
+mod texts;
 
-use crate::classify::Classifier;
+use crate::catalog::keep::CatalogCell;
+use crate::classify::SearchPath;
 use crate::mask::{MaskKey, MaskedColumns};
 use crate::random::random;
 use crate::wire::{Report, Severity, error_response, notice_response};
 use belay_engine::{Connection, Housekeeping, Input, Output, ProtocolError, SessionContext, UpstreamBytes};
-use belay_model::{Budgets, Code, EndReason, Timestamp, TransactionStatus};
+use belay_model::{Budgets, Code, EndReason, Mask, Timestamp, TransactionStatus};
 use budget::{Stop, Turn};
 use bytes::{Bytes, BytesMut};
 use client::Judged;
 use guard::Masking;
 use names::Names;
+pub(crate) use passthrough::Passthrough;
 use pending::Pending;
 use record::Recorder;
 use scan::{Meter, Scan};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use texts::Texts;
 
 /// How many forwarded messages may wait for their answers before the client is left waiting.
 const PENDING_LIMIT: usize = 4096;
 
 /// A logged-in connection.
 pub struct Established {
-    classifier: Arc<Classifier>,
+    texts: Texts,
+    /// The grant's masks.
+    masks: Vec<Mask>,
+    /// A statement failed since no transaction was open.
+    went_wrong: bool,
     recorder: Recorder,
     /// Whether the target must keep saying that this connection is read-only.
     read_only: bool,
@@ -85,6 +94,15 @@ pub struct Established {
     over: bool,
 }
 
+/// What a session starts with in the target.
+#[derive(Debug, Clone)]
+pub struct Outset {
+    /// The search path.
+    pub path: SearchPath,
+    /// The grant's role.
+    pub role: String,
+}
+
 /// The batch of extended-protocol messages that the client is sending.
 #[derive(Default)]
 struct Batch {
@@ -98,11 +116,19 @@ struct Batch {
 }
 
 impl Established {
-    /// The connection after the target's first ReadyForQuery, which said `status`.
-    pub fn new(classifier: Arc<Classifier>, context: &SessionContext, status: TransactionStatus) -> Established {
+    /// The connection after the target's first ReadyForQuery, which said `status`, with the catalog of its database
+    /// and what it starts with.
+    pub fn new(
+        catalog: Arc<CatalogCell>,
+        start: &Outset,
+        context: &SessionContext,
+        status: TransactionStatus,
+    ) -> Established {
         let budgets = context.grant.bounds.budgets;
         Established {
-            classifier,
+            texts: Texts::new(catalog, start.path.clone(), &start.role),
+            masks: context.grant.masks.clone(),
+            went_wrong: false,
             recorder: Recorder::new(context),
             read_only: !context.grant.effects.write,
             inbox: BytesMut::new(),
@@ -142,6 +168,13 @@ impl Established {
     pub fn with_masks(mut self, columns: MaskedColumns, key: MaskKey) -> Established {
         self.masking.key = Some(key);
         self.set_masked_columns(columns);
+        self
+    }
+
+    /// The connection, with the key of the grant's hashes; where masked columns stand is read from the catalog.
+    #[must_use]
+    pub(crate) fn with_mask_key(mut self, key: MaskKey) -> Established {
+        self.masking.key = Some(key);
         self
     }
 

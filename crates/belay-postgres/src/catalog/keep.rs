@@ -13,6 +13,7 @@ pub use cell::{CatalogCell, Edition};
 pub(crate) use registry::Catalogs;
 
 use super::read::Reading;
+use crate::classify::Limits;
 use belay_engine::{BoxFuture, ControlError};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(crate) struct Pace {
     pub(crate) idle: Duration,
     /// Databases at once.
     pub(crate) cells: usize,
+    /// Bounds of what reads texts with a catalog.
+    pub(crate) limits: Limits,
 }
 
 impl Default for Pace {
@@ -49,6 +52,7 @@ impl Default for Pace {
             stale: Duration::from_mins(1),
             idle: Duration::from_mins(1),
             cells: 128,
+            limits: Limits::default(),
         }
     }
 }

@@ -4,10 +4,11 @@ use super::context::{Context, SearchPath};
 use super::functions::Functions;
 use super::statement::{self, Read};
 use super::walk::Walk;
-use super::{PathChange, Reading};
+use super::{PathChange, Reading, SqlName};
 use belay_model::{Code, Effect, Statement};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{ParseResult, RawStmt, VariableSetKind};
+use std::sync::Arc;
 
 /// What a walk needs to know.
 #[derive(Clone, Copy)]
@@ -24,25 +25,29 @@ impl<'a> Reader<'a> {
 }
 
 /// The statements of a text, and whether every text of the same shape has the same.
-pub(super) fn all(functions: &Functions, context: Context<'_>, tree: &ParseResult) -> (Reading, bool) {
+pub(super) fn all(functions: &Functions, context: Context<'_>, text: &str, tree: &ParseResult) -> (Reading, bool) {
     // Which paths a statement may meet: a path that an earlier statement of the message has set, and once a transaction
     // ends in between, the ones before that too.
     let (mut paths, mut earlier) = (context.place.paths.clone(), Vec::new());
     let (mut by_shape, mut change) = (true, PathChange::None);
     let mut statements = Vec::with_capacity(tree.stmts.len());
-    for RawStmt { stmt, stmt_location: _, stmt_len: _ } in &tree.stmts {
+    let mut names = Vec::new();
+    for RawStmt { stmt, stmt_location, stmt_len } in &tree.stmts {
         let node = stmt.as_deref();
         let read = under_each(functions, context, &paths, |reader| statement::of_node(reader, node));
         by_shape &= read.by_shape;
         let kind = node.and_then(|node| node.node.as_ref());
+        names.extend(kind.and_then(|kind| named(kind, statements.len(), || part(text, *stmt_location, *stmt_len))));
         match kind.map_or(PathChange::None, |kind| path_change(kind, read.new_path.as_deref(), context)) {
             PathChange::None => {}
             PathChange::Back => {
                 paths.extend(earlier.iter().filter(|path| !paths.contains(path)).cloned().collect::<Vec<_>>());
-                if !matches!(change, PathChange::None) {
-                    change = PathChange::Back;
-                }
+                change = match change {
+                    PathChange::None | PathChange::Back => PathChange::Back,
+                    PathChange::To(_) | PathChange::Among(_) => PathChange::Among(paths.clone()),
+                };
             }
+            PathChange::Among(_) => {}
             PathChange::To(path) => {
                 earlier.append(&mut paths);
                 paths.push(path.clone());
@@ -51,7 +56,7 @@ pub(super) fn all(functions: &Functions, context: Context<'_>, tree: &ParseResul
         }
         statements.push(read.statement);
     }
-    (Reading { statements: statements.into(), path: change }, by_shape)
+    (Reading { statements: statements.into(), path: change, names: names.into() }, by_shape)
 }
 
 /// One statement under each path that may be in force: what it does has to be the same, but a path under which a name
@@ -89,6 +94,31 @@ fn ambiguous(read: Read) -> Read {
     statement.code = Some(Code::Ambiguous);
     statement.because = Some("the search_path is not settled: write the schema before each name".to_owned());
     Read { statement, by_shape: false, new_path: None }
+}
+
+/// The prepared statement that a statement makes or runs.
+fn named(kind: &NodeEnum, statement: usize, text: impl Fn() -> Arc<str>) -> Option<SqlName> {
+    match kind {
+        NodeEnum::PrepareStmt(prepare) => Some(SqlName::Prepares { name: cut(&prepare.name), text: text() }),
+        NodeEnum::ExecuteStmt(execute) => Some(SqlName::Executes { statement, name: cut(&execute.name) }),
+        NodeEnum::ExplainStmt(explain) => named(explain.query.as_ref()?.node.as_ref()?, statement, text),
+        _ => None,
+    }
+}
+
+/// The server cuts names here.
+fn cut(name: &str) -> String {
+    name.get(..name.floor_char_boundary(63)).unwrap_or_default().to_owned()
+}
+
+/// One statement's own text.
+fn part(text: &str, start: i32, length: i32) -> Arc<str> {
+    let start = usize::try_from(start).unwrap_or(0);
+    let end = match usize::try_from(length) {
+        Ok(0) | Err(_) => text.len(),
+        Ok(length) => start.saturating_add(length),
+    };
+    Arc::from(text.get(start..end).unwrap_or(text))
 }
 
 /// What a statement does to the search path.

@@ -1,7 +1,7 @@
 //! What a statement takes from the target's relations, and the functions that this may call.
 
 use crate::catalog::Catalog;
-use crate::catalog::rows::{FunctionRow, RelationKind, RelationRow};
+use crate::catalog::rows::{FIRST_USER_ID, FunctionRow, RelationKind, RelationRow};
 use belay_model::{Access, ColumnUse, FunctionName, Relation, Shown, Via};
 use std::collections::HashSet;
 
@@ -32,6 +32,10 @@ struct Use<'a> {
 pub(super) struct Reached {
     pub(super) accesses: Vec<Access>,
     pub(super) calls: Vec<FunctionName>,
+    /// The database's own functions that change something, by their names: views call them.
+    pub(super) own_calls: Vec<String>,
+    /// The database's own relations that views read.
+    pub(super) own_reads: Vec<Relation>,
     /// More relations than can be followed.
     pub(super) too_many: bool,
 }
@@ -93,8 +97,13 @@ impl<'a> Uses<'a> {
         }
         calls.sort_unstable();
         calls.dedup();
-        let guarded = calls.into_iter().filter(|id| catalog.is_guarded(*id));
-        reached.calls = guarded.filter_map(|id| catalog.function_by_id(id)).map(name_of).collect();
+        for function in calls.into_iter().filter_map(|id| catalog.function_by_id(id)) {
+            if catalog.is_guarded(function.id) {
+                reached.calls.push(name_of(function));
+            } else if function.id < FIRST_USER_ID {
+                reached.own_calls.push(function.name.clone());
+            }
+        }
         reached
     }
 }
@@ -162,6 +171,7 @@ fn through(catalog: &Catalog, relation: &RelationRow, view: &Relation, reached: 
     for read in &relation.reads {
         let Some(base) = catalog.relation_by_id(read.relation) else { continue };
         if is_own(base) {
+            reached.own_reads.push(named(base));
             continue;
         }
         let whole = read.columns.contains(&0);
@@ -193,7 +203,7 @@ fn is_view(relation: &RelationRow) -> bool {
 
 /// Whether a relation is the database's own, by its id.
 pub(super) fn is_own(relation: &RelationRow) -> bool {
-    relation.id < crate::catalog::rows::FIRST_USER_ID
+    relation.id < FIRST_USER_ID
 }
 
 /// The table behind a filtered view.

@@ -23,8 +23,9 @@ mod value;
 
 use super::context::{Context, SearchPath};
 use super::findings::Findings;
-use super::functions::Functions;
-use super::uses::Uses;
+use super::functions::{Functions, Known};
+use super::uses::{Reached, Uses};
+use super::withheld;
 use belay_model::{Code, Effect, Statement};
 use pg_query::protobuf::Node;
 use scope::{Rows, Scope};
@@ -92,6 +93,7 @@ impl<'a> Walk<'a> {
             let because = "it reaches more relations than can be followed".to_owned();
             self.findings.raise(Effect::Opaque, Some(Code::TooLarge), because);
         }
+        self.refuse_through_views(&reached);
         let columns = result.into_iter().flat_map(|result| result.0.columns.iter().enumerate());
         let shows = columns
             .flat_map(|(position, column)| column.value.origins().filter_map(move |origin| Some((position, origin))));
@@ -102,6 +104,22 @@ impl<'a> Walk<'a> {
         statement.calls = reached.calls;
         statement.shows = shows;
         statement
+    }
+
+    /// What the text does not name, a view may: functions that change something, relations that are withheld.
+    fn refuse_through_views(&mut self, reached: &Reached) {
+        for name in &reached.own_calls {
+            if let Known::Refused(why) = self.functions.known("pg_catalog", name) {
+                let because = format!("reads a view or a type that calls {name}, which {why}");
+                self.findings.raise(Effect::Opaque, Some(Code::UnknownFunction), because);
+            }
+        }
+        for relation in &reached.own_reads {
+            if let Some(why) = withheld::why(relation.schema.as_deref().unwrap_or_default(), &relation.name) {
+                let because = format!("reads a view over {}, which {why}", relation.name);
+                self.findings.raise(Effect::Privilege, None, because);
+            }
+        }
     }
 
     /// Expressions of which something is made.

@@ -5,6 +5,7 @@ use super::guard::{Guard, shows_another};
 use super::names::{Meaning, Portal, Prepared};
 use super::pending::{Pending, Running};
 use super::server::told;
+use crate::classify::Reading;
 use crate::wire::{
     Frame, WireError, bind, describe_portal, error_response, execute, frame, parse, parse_unnamed, query, query_text,
     ready_for_query, refusal_text, target_of,
@@ -18,7 +19,7 @@ use std::sync::Arc;
 /// A message that waits for its verdict.
 pub(super) struct Judged {
     bytes: Bytes,
-    statements: Arc<[Statement]>,
+    reading: Reading,
     text: Arc<str>,
     what: What,
 }
@@ -36,7 +37,9 @@ impl Judged {
     /// How many statements it runs.
     pub(super) fn runs(&self) -> u32 {
         match self.what {
-            What::Query | What::Call | What::Execute(..) => u32::try_from(self.statements.len()).unwrap_or(u32::MAX),
+            What::Query | What::Call | What::Execute(..) => {
+                u32::try_from(self.reading.statements.len()).unwrap_or(u32::MAX)
+            }
             What::Parse(..) | What::Bind(..) => 0,
         }
     }
@@ -133,8 +136,8 @@ impl Established {
     }
 
     fn handle_query(&mut self, bytes: Bytes) -> Result<(), WireError> {
-        let (text, statements) = self.classified(query_text(&bytes)?);
-        self.judge(Judged { bytes, statements, text, what: What::Query });
+        let (text, reading) = self.classified(query_text(&bytes)?);
+        self.judge(Judged { bytes, reading, text, what: What::Query });
         Ok(())
     }
 
@@ -142,19 +145,20 @@ impl Established {
         let mut statement = Statement::new(Effect::Opaque, "FunctionCall");
         statement.code = Some(Code::MessageRefused);
         statement.because = Some("a fast-path call runs a function without a statement that could be read".to_owned());
-        let (statements, text) = (Arc::from([statement]), Arc::from("FunctionCall"));
-        self.judge(Judged { bytes, statements, text, what: What::Call });
+        let (reading, text) = (Reading::of(Arc::from([statement])), Arc::from("FunctionCall"));
+        self.judge(Judged { bytes, reading, text, what: What::Call });
     }
 
     fn handle_parse(&mut self, bytes: Bytes) -> Result<(), WireError> {
         let (name, text) = parse(&bytes)?;
         let name = Box::from(name);
-        let (text, mut statements) = self.classified(text);
+        let (text, mut reading) = self.classified(text);
         if self.names.is_full() {
-            statements = too_much("Parse");
+            reading = too_much("Parse");
         }
-        let prepared = Arc::new(Prepared { text: Arc::clone(&text), statements: Arc::clone(&statements) });
-        self.judge(Judged { bytes, statements, text, what: What::Parse(name, prepared) });
+        let prepared =
+            Arc::new(Prepared { text: Arc::clone(&text), reading: reading.clone(), mark: self.texts.mark() });
+        self.judge(Judged { bytes, reading, text, what: What::Parse(name, prepared) });
         Ok(())
     }
 
@@ -169,13 +173,14 @@ impl Established {
                 return Ok(());
             }
         };
-        let (mut statements, text) = (Arc::clone(&prepared.statements), Arc::clone(&prepared.text));
+        let prepared = self.read_again(prepared);
+        let (mut reading, text) = (prepared.reading.clone(), Arc::clone(&prepared.text));
         if self.names.is_full() {
-            statements = too_much("Bind");
+            reading = too_much("Bind");
         }
         let name = Box::from(bound.portal);
         let portal = Arc::new(Portal::new(prepared, bound.values));
-        self.judge(Judged { bytes, statements, text, what: What::Bind(name, portal) });
+        self.judge(Judged { bytes, reading, text, what: What::Bind(name, portal) });
         Ok(())
     }
 
@@ -189,8 +194,9 @@ impl Established {
                 return Ok(());
             }
         };
-        let (statements, text) = (Arc::clone(&prepared.statements), Arc::clone(&prepared.text));
-        self.judge(Judged { bytes, statements, text, what: What::Execute(values, portal) });
+        let prepared = self.read_again(prepared);
+        let (reading, text) = (prepared.reading.clone(), Arc::clone(&prepared.text));
+        self.judge(Judged { bytes, reading, text, what: What::Execute(values, portal) });
         Ok(())
     }
 
@@ -202,17 +208,42 @@ impl Established {
         self.held = true;
     }
 
-    fn classified(&self, text: &[u8]) -> (Arc<str>, Arc<[Statement]>) {
-        if let Ok(text) = std::str::from_utf8(text) {
-            return (Arc::from(text), self.classifier.classify(text));
+    fn classified(&mut self, text: &[u8]) -> (Arc<str>, Reading) {
+        let Ok(text) = std::str::from_utf8(text) else {
+            let because = "its text is not UTF-8, the only encoding Belay reads".to_owned();
+            return (Arc::from(String::from_utf8_lossy(text).into_owned()), Reading::refused(Code::Opaque, because));
+        };
+        self.renew();
+        let (names, pending) = (&self.names, &self.pending);
+        // SQL's EXECUTE also reaches what the protocol has prepared.
+        let mut reading = self.texts.read(text, |name| match names.statement(name.as_bytes(), pending) {
+            Meaning::Known(prepared) => Some(Arc::clone(&prepared.text)),
+            Meaning::Unsettled | Meaning::Foreign => None,
+        });
+        if self.texts.is_full(&reading) {
+            reading = too_much("PREPARE");
         }
-        let mut statement = Statement::new(Effect::Opaque, "statement");
-        statement.because = Some("its text is not UTF-8, the only encoding Belay reads".to_owned());
-        (Arc::from(String::from_utf8_lossy(text).into_owned()), Arc::from([statement]))
+        (Arc::from(text), reading)
+    }
+
+    /// What was prepared is read again where names may mean something else than they did then.
+    fn read_again(&mut self, prepared: Arc<Prepared>) -> Arc<Prepared> {
+        self.renew();
+        self.texts.again(prepared)
+    }
+
+    /// Takes a new catalog into use, with the places that masked columns have in it.
+    fn renew(&mut self) {
+        if let Some(edition) = self.texts.new_edition()
+            && let Some(catalog) = edition.classifier.catalog()
+            && !self.masks.is_empty()
+        {
+            self.set_masked_columns(catalog.masked(&self.masks));
+        }
     }
 
     fn judge(&mut self, judged: Judged) {
-        self.out.push_back(Output::Decide(Arc::clone(&judged.statements)));
+        self.out.push_back(Output::Decide(Arc::clone(&judged.reading.statements)));
         self.judged = Some(judged);
     }
 
@@ -225,10 +256,14 @@ impl Established {
     }
 
     fn forward(&mut self, judged: Judged, permit: Permit, now: Timestamp) {
-        let Judged { bytes, statements, text, what } = judged;
-        let discards = matches!(what, What::Query | What::Execute(..));
-        if discards && statements.iter().any(|statement| statement.verb == "DISCARD ALL") {
-            self.names.forget_all();
+        let Judged { bytes, reading, text, what } = judged;
+        let statements = Arc::clone(&reading.statements);
+        if matches!(what, What::Query | What::Execute(..)) {
+            if statements.iter().any(|statement| statement.verb == "DISCARD ALL") {
+                self.names.forget_all();
+                self.texts.forget_prepared();
+            }
+            self.texts.sent(&reading);
         }
         let due = match what {
             What::Query | What::Call => {
@@ -236,6 +271,7 @@ impl Established {
                 self.out.push_back(record);
                 let mut running = Running::new(number, &statements, now);
                 running.guard = self.guard(&permit, &statements);
+                running.path = reading.path;
                 Pending::Query(running)
             }
             What::Execute(values, portal) => {
@@ -244,6 +280,7 @@ impl Established {
                 let mut running = Running::new(number, &statements, now);
                 running.guard = self.execute_guard(&permit, &statements, portal.as_deref(), &bytes);
                 running.portal = portal;
+                running.path = reading.path;
                 Pending::Execute(running)
             }
             What::Parse(name, prepared) => Pending::Parse(name, prepared),
@@ -282,7 +319,7 @@ impl Established {
     }
 
     fn refuse(&mut self, judged: Judged, denial: Denial, now: Timestamp) {
-        let Judged { statements, text, what, .. } = judged;
+        let Judged { reading: Reading { statements, .. }, text, what, .. } = judged;
         let values = match &what {
             What::Execute(values, _) => values.clone(),
             What::Bind(_, portal) => portal.values.clone(),
@@ -317,18 +354,18 @@ impl Established {
     }
 }
 
-fn too_much(verb: &str) -> Arc<[Statement]> {
+fn too_much(verb: &str) -> Reading {
     let mut full = Statement::new(Effect::Opaque, verb);
     full.code = Some(Code::TooLarge);
     full.because = Some("this connection keeps too many prepared statements and portals".to_owned());
-    Arc::from([full])
+    Reading::of(Arc::from([full]))
 }
 
 /// Something that SQL made: it was judged when it was made, under the same grant.
 fn foreign(kind: &str, name: &[u8]) -> Arc<Prepared> {
     let text = Arc::from(format!("<{kind} `{}` made in SQL>", String::from_utf8_lossy(name)));
     let statement = Statement::new(Effect::Read, "EXECUTE");
-    Arc::new(Prepared { text, statements: Arc::from([statement]) })
+    Prepared::fixed(text, Arc::from([statement]))
 }
 
 fn broken(error: &WireError) -> ProtocolError {

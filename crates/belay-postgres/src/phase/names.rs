@@ -1,6 +1,7 @@
 //! Prepared statements and portals, as the target has acknowledged them.
 
 use super::pending::Pending;
+use crate::classify::Reading;
 use crate::mask::RowMask;
 use belay_model::{BindValue, Statement};
 use std::collections::{HashMap, VecDeque};
@@ -18,7 +19,19 @@ pub(super) struct Prepared {
     /// Its text.
     pub(super) text: Arc<str>,
     /// What it does.
-    pub(super) statements: Arc<[Statement]>,
+    pub(super) reading: Reading,
+    /// Under which catalog and search path that was read.
+    pub(super) mark: u64,
+}
+
+impl Prepared {
+    /// The mark of what is never read again.
+    pub(super) const FIXED: u64 = 0;
+
+    /// Statements that are not read from the text.
+    pub(super) fn fixed(text: Arc<str>, statements: Arc<[Statement]>) -> Arc<Prepared> {
+        Arc::new(Prepared { text, reading: Reading::of(statements), mark: Prepared::FIXED })
+    }
 }
 
 /// A portal.

@@ -2,6 +2,7 @@
 
 use super::guard::Guard;
 use super::names::{Portal, Prepared};
+use crate::classify::PathChange;
 use belay_model::{Code, Denial, Statement, Timestamp};
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ pub(super) struct Running {
     pub(super) guard: Option<Box<Guard>>,
     /// The portal it runs.
     pub(super) portal: Option<Arc<Portal>>,
+    /// What it does to the search path.
+    pub(super) path: PathChange,
     /// It may open a transaction, so that `status` may be behind.
     opens: bool,
 }
@@ -69,6 +72,7 @@ impl Running {
             stopped: None,
             guard: None,
             portal: None,
+            path: PathChange::None,
             opens,
         }
     }

@@ -3,7 +3,7 @@
 use super::Established;
 use super::budget::Stop;
 use super::guard::GuardError;
-use super::pending::Pending;
+use super::pending::{Pending, Running};
 use super::scan::{Step, Watch, Way};
 use crate::mask;
 use crate::wire::{Report, Severity, error_fields, error_response, rows_of_tag};
@@ -268,9 +268,15 @@ impl Established {
         if let Some(Pending::Execute(_)) = self.pending.front()
             && let Some(Pending::Execute(running)) = self.answered()
         {
-            let status = self.status;
-            self.after_bytes.push(self.recorder.outcome(running, status, now));
+            self.finished(running, now);
         }
+    }
+
+    /// A statement was answered in full.
+    fn finished(&mut self, running: Running, now: Timestamp) {
+        self.texts.answered(&running.path, running.sqlstate.is_some());
+        self.went_wrong |= running.sqlstate.is_some();
+        self.after_bytes.push(self.recorder.outcome(running, self.status, now));
     }
 
     fn handle_parsed(&mut self) {
@@ -336,6 +342,7 @@ impl Established {
         self.pop_execute(now);
         while self.pending.front().is_some_and(|due| !due.ends_with_ready()) {
             if let Some(Pending::Execute(running)) = self.answered() {
+                self.texts.answered(&running.path, true);
                 self.after_bytes.push(self.recorder.skipped(running.statement, self.status, now));
             }
         }
@@ -354,6 +361,7 @@ impl Established {
     }
 
     fn handle_ready(&mut self, body: &[u8], now: Timestamp) -> Result<Fate, ProtocolError> {
+        let before = self.status;
         self.status = match body {
             b"I" => TransactionStatus::Idle,
             b"T" => TransactionStatus::Open,
@@ -363,10 +371,21 @@ impl Established {
         if self.status == TransactionStatus::Idle {
             self.names.transaction_ended();
         }
+        let ready = self.take_answers(now)?;
+        if self.status == TransactionStatus::Idle {
+            let whole = before == TransactionStatus::Idle && !self.went_wrong;
+            self.texts.idle(whole);
+            self.went_wrong = false;
+        }
+        Ok(ready)
+    }
+
+    /// Everything up to the message that this ReadyForQuery ends.
+    fn take_answers(&mut self, now: Timestamp) -> Result<Fate, ProtocolError> {
         while let Some(due) = self.answered() {
             let last = due.ends_with_ready();
             if let Pending::Query(running) | Pending::Execute(running) = due {
-                self.after_bytes.push(self.recorder.outcome(running, self.status, now));
+                self.finished(running, now);
             }
             if last {
                 self.batch.open = !self.pending.is_empty();

@@ -3,8 +3,9 @@
 mod budgets;
 mod masks;
 
-use super::Established;
-use crate::classify::Classifier;
+use super::{Established, Outset};
+use crate::catalog::keep::CatalogCell;
+use crate::classify::SearchPath;
 use crate::mask::{MaskKey, MaskedColumns};
 use crate::wire::{error_fields, query};
 use belay_engine::{Connection, Input, Life, Output, ProtocolError, SessionContext};
@@ -69,7 +70,8 @@ impl Wire {
             cut_in_transaction: false,
             life: watch::channel(Life::Until(grant.ends_at)).1,
         };
-        let connection = Established::new(Arc::new(Classifier::default()), &context, TransactionStatus::Idle);
+        let start = Outset { path: SearchPath::of(std::iter::empty(), "role"), role: "role".to_owned() };
+        let connection = Established::new(CatalogCell::without_catalog(), &start, &context, TransactionStatus::Idle);
         Wire {
             connection: match columns {
                 Some(columns) => connection.with_masks(columns, MaskKey::new([1; 32])),

@@ -2,17 +2,18 @@
 
 use super::{Pace, Source};
 use crate::catalog::Catalog;
+use crate::classify::{Classifier, Limits};
 use belay_engine::{ControlError, ControlFailure};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// A catalog, and which one it is.
+/// What reads texts with a catalog, and which catalog it is.
 #[derive(Debug, Clone)]
 pub struct Edition {
-    /// The catalog.
-    pub catalog: Arc<Catalog>,
+    /// The classifier, with the catalog.
+    pub classifier: Arc<Classifier>,
     /// Goes up with every change that was seen, and is that of no other catalog in this process.
     pub generation: u64,
 }
@@ -21,6 +22,8 @@ pub struct Edition {
 pub struct CatalogCell {
     database: String,
     stale: Option<Duration>,
+    /// Of the classifiers.
+    limits: Limits,
     seen: Mutex<Seen>,
     /// Held through a look, so that two do not look at once.
     turn: tokio::sync::Mutex<Turn>,
@@ -48,6 +51,7 @@ impl CatalogCell {
         CatalogCell {
             database: database.to_owned(),
             stale: Some(pace.stale),
+            limits: pace.limits,
             seen: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             nudged: Arc::default(),
@@ -57,15 +61,25 @@ impl CatalogCell {
 
     /// A cell that holds this catalog and never looks, for tests and measurements.
     pub fn fixed(catalog: Catalog) -> Arc<CatalogCell> {
-        let edition = Edition { catalog: Arc::new(catalog), generation: 1 };
+        let classifier = Classifier::new(Limits::default(), Some(catalog));
+        let edition = Edition { classifier: Arc::new(classifier), generation: 1 };
         Arc::new(CatalogCell {
             database: String::new(),
             stale: None,
+            limits: Limits::default(),
             seen: Mutex::new(Seen { edition: Some(edition), confirmed: Some(Instant::now()), source: None }),
             turn: tokio::sync::Mutex::default(),
             nudged: Arc::default(),
             generations: Arc::default(),
         })
+    }
+
+    /// A cell in which names are taken as they are written, for tests of what does not depend on them.
+    #[cfg(test)]
+    pub(crate) fn without_catalog() -> Arc<CatalogCell> {
+        let cell = CatalogCell::fixed(Catalog::default());
+        cell.seen().edition = Some(Edition { classifier: Arc::new(Classifier::default()), generation: 1 });
+        cell
     }
 
     /// The catalog; nothing where it could not be looked at for too long, which must refuse every statement that needs
@@ -114,11 +128,12 @@ impl CatalogCell {
             return Ok(());
         };
         let rows = reading.rows;
-        let catalog = tokio::task::spawn_blocking(move || Catalog::new(rows)).await;
-        let catalog = Arc::new(catalog.map_err(|_| failed("the gateway is stopping"))?);
+        let limits = self.limits;
+        let made = tokio::task::spawn_blocking(move || Classifier::new(limits, Some(Catalog::new(rows)))).await;
+        let classifier = Arc::new(made.map_err(|_| failed("the gateway is stopping"))?);
         let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
         let mut seen = self.seen();
-        seen.edition = Some(Edition { catalog, generation });
+        seen.edition = Some(Edition { classifier, generation });
         seen.confirmed = Some(began);
         turn.fingerprint = Some(reading.fingerprint);
         Ok(())

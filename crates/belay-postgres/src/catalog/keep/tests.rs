@@ -3,6 +3,7 @@
 use super::{Catalogs, Pace, Source};
 use crate::catalog::keep::CatalogCell;
 use crate::catalog::read::{Reading, fingerprint, read};
+use crate::classify::Limits;
 use belay_engine::{BoxFuture, ControlError, ControlFailure};
 use belay_model::Target;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ const PACE: Pace = Pace {
     stale: Duration::from_secs(2),
     idle: Duration::from_millis(300),
     cells: 2,
+    limits: Limits { text: 1 << 20, nesting: 4_000, cache: 1 << 20 },
 };
 const SOON: Duration = Duration::from_secs(10);
 
@@ -83,7 +85,7 @@ fn target(host: &str) -> Target {
 }
 
 fn knows(cell: &CatalogCell, table: &str) -> bool {
-    cell.current().is_some_and(|edition| edition.catalog.relation("public", table).is_some())
+    cell.current().is_some_and(|edition| edition.classifier.catalog().unwrap().relation("public", table).is_some())
 }
 
 #[tokio::test]
@@ -102,7 +104,7 @@ async fn a_login_reads_only_what_has_changed() {
     assert!(!knows(&cell, "fresh"));
     catalogs.freshen(&home, "orders", source.clone()).await.unwrap();
     assert!(knows(&cell, "fresh") && cell.current().unwrap().generation > first.generation);
-    assert!(first.catalog.relation("public", "fresh").is_none(), "an edition does not change");
+    assert!(first.classifier.catalog().unwrap().relation("public", "fresh").is_none(), "an edition does not change");
 }
 
 #[tokio::test]
