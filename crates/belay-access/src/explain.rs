@@ -23,8 +23,11 @@ pub struct World<'a> {
     /// Everybody.
     pub people: &'a [Principal],
     /// What the gateway asks of everybody beside rules and policies, with the rule that matches; an error says why not.
-    pub beside: &'a dyn Fn(&Asked<'_>, Option<RuleId>) -> Result<(), String>,
+    pub beside: &'a Beside<'a>,
 }
+
+/// What is asked beside rules and policies; an error is in words for who asks.
+pub type Beside<'a> = dyn Fn(&Asked<'_>, Option<RuleId>) -> Result<(), String> + 'a;
 
 /// What would come of asking. The order is from worse to better for who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -14,6 +14,6 @@ mod time;
 
 pub use decide::{Asked, Decided, Denied, Why};
 
-pub use explain::{Answer, Basis, Change, Explained, Nearest, World};
+pub use explain::{Answer, Basis, Beside, Change, Explained, Nearest, World};
 pub use load::{DEFAULT, LoadError, Policies, SCHEMA, Source};
 pub use policy::{Deciding, Described};
