@@ -126,6 +126,14 @@ impl Established {
         }
     }
 
+    /// The next statement of the same message is what the target works on. It shares the message's time: the target
+    /// holds answers back until the end of the message, so nobody sees when a statement of it began.
+    pub(super) fn begin_next_statement(&mut self) {
+        let Turn { deadline, look_at, asked, .. } = self.turn;
+        self.begin_turn();
+        self.turn = Turn { deadline, look_at, asked, ..self.turn };
+    }
+
     /// The current result is complete, one way or the other.
     pub(super) fn count_result(&mut self) {
         let Some(running) = self.pending.front_mut().and_then(Pending::running) else { return };

@@ -253,7 +253,7 @@ impl Established {
             Some(Pending::Query(running)) if tag != b's' => {
                 running.add_rows(rows);
                 self.count_result();
-                self.begin_turn();
+                self.begin_next_statement();
             }
             Some(Pending::Execute(running)) => {
                 running.add_rows(rows);

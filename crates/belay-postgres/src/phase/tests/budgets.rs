@@ -212,12 +212,14 @@ fn a_statement_that_takes_too_long_is_cancelled_whatever_the_client_set() {
 }
 
 #[test]
-fn each_statement_of_a_message_has_its_own_time() {
+fn the_statements_of_a_message_share_its_time() {
     let mut wire = wire(Budgets { statement_time: Some(Span::from_seconds(30)), ..Budgets::default() });
     wire.client(&query("SELECT 1; SELECT 2"));
     at(&mut wire, 20);
     wire.target(&complete("SELECT 1"));
-    assert_eq!(wire.connection.wake_at(), Some(seconds(50)));
+    assert_eq!(wire.connection.wake_at(), Some(seconds(30)));
+    at(&mut wire, 30);
+    assert_eq!(wire.asked(), "C");
 }
 
 #[test]
