@@ -9,7 +9,7 @@ use crate::expiry::Expiry;
 use crate::gate::GateKeeper;
 use crate::ledger::{Ledger, Unfinished};
 use crate::notify::Notifier;
-use crate::relay::{Doors, Ended, Relay};
+use crate::relay::{BackEnd, Doors, Ended, Relay};
 use crate::sessions::{ConnectionLimits, LiveSessions};
 use crate::targets::Targets;
 use belay_engine::{Arrival, Engine, Joined};
@@ -114,7 +114,12 @@ impl Gateway {
             per_session: u32::try_from(config.limits.per_session).unwrap_or(u32::MAX),
             closed: AtomicBool::new(false),
         });
-        let doors = Doors { clock, ledger, warn_before: Arc::from(config.warn_before.as_slice()) };
+        let doors = Doors {
+            clock,
+            ledger,
+            warn_before: Arc::from(config.warn_before.as_slice()),
+            sessions: Arc::clone(&sessions),
+        };
         let (stop, _) = watch::channel(false);
         let mut gateway =
             Gateway { address: config.listen, sessions, targets, keeper, stop, threads: Mutex::default(), tasks };
@@ -273,7 +278,8 @@ impl Worker {
         {
             tracing::error!(session = %context.session, "stays marked as cut: {error}");
         }
-        let mut relay = Relay::new(joined, self.doors.clone());
+        let back_end = BackEnd::new(&self.keeper.desk, &self.keeper.targets, &context, backend);
+        let mut relay = Relay::new(joined, self.doors.clone(), back_end);
         let ended = relay.run().await;
         if ended.cut {
             metrics::counter!(crate::metrics::SESSION_CUT_IN_TRANSACTION_TOTAL).increment(1);

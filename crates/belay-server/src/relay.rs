@@ -3,14 +3,20 @@
 //! Both directions move independently, and each side is read only when what came before it has been written on. So a
 //! slow reader holds back its own target and nothing else, and no buffer grows.
 
+mod back_end;
+mod errands;
 mod side;
+
+pub(crate) use back_end::BackEnd;
 
 use crate::counts::StatementCounts;
 use crate::desk::Clock;
 use crate::ledger::Ledger;
+use crate::sessions::{LiveSessions, Rate};
 use belay_engine::{BoxFuture, Connection, Input, Joined, Life, Output, SessionContext};
-use belay_model::{Code, Denial, EndReason, Event, EventKind, Span, Timestamp};
+use belay_model::{Code, Denial, EndReason, Event, EventKind, Grant, Span, Statement, Timestamp};
 use belay_policy::{Decision, decide};
+use errands::Errands;
 use side::Side;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -34,6 +40,7 @@ pub(crate) struct Doors {
     pub(crate) ledger: Ledger,
     /// How long before the end the client is warned.
     pub(crate) warn_before: Arc<[Span]>,
+    pub(crate) sessions: Arc<LiveSessions>,
 }
 
 /// How a connection ended.
@@ -64,15 +71,20 @@ pub(crate) struct Relay {
     warnings: Vec<Timestamp>,
     /// A record that what follows has to wait for.
     waiting: Option<BoxFuture<'static, bool>>,
+    errands: Errands,
+    /// How many statements the grant allows in a minute, and what they are counted with.
+    rate: Option<(u32, Arc<Rate>)>,
     over: Option<Ended>,
 }
 
 impl Relay {
-    pub(crate) fn new(joined: Joined, doors: Doors) -> Relay {
+    pub(crate) fn new(joined: Joined, doors: Doors, back_end: BackEnd) -> Relay {
         let Joined { client, upstream, connection, mut context, .. } = joined;
         let life = *context.life.borrow_and_update();
         let now = doors.clock.now();
         let warnings = warnings(life, &doors.warn_before, now);
+        let budgets = &context.grant.bounds.budgets;
+        let rate = budgets.statements_per_minute.map(|most| (most, doors.sessions.rate(context.grant.id)));
         Relay {
             client: Side::new(client),
             upstream: Side::new(upstream),
@@ -84,6 +96,8 @@ impl Relay {
             doors,
             counts: StatementCounts::default(),
             waiting: None,
+            errands: Errands::new(back_end),
+            rate,
             over: None,
         }
     }
@@ -126,7 +140,7 @@ impl Relay {
             if client_free && self.over.is_none() {
                 progress |= self.poll_read(cx, Which::Upstream);
             }
-            if !progress && self.over.is_none() {
+            if !progress && self.over.is_none() && !self.poll_errands(cx) {
                 return Poll::Pending;
             }
         }
@@ -188,18 +202,39 @@ impl Relay {
                 Output::ToUpstream(bytes) => self.upstream.push(bytes.into_bytes()),
                 Output::Decide(statements) => {
                     let now = self.doors.clock.now();
-                    let decision = if self.doors.ledger.is_up() {
-                        decide(&self.context.grant, &statements, now)
-                    } else {
-                        Decision::Deny(unrecorded())
-                    };
+                    let decision = self.judge(&statements, now);
                     self.handle(Input::Decided(decision), now);
                 }
                 Output::Record { event, durable } => self.record(event, durable, cx),
                 Output::Close(reason) => self.finish(reason),
-                Output::Cancel | Output::Look => {}
+                Output::Cancel => self.errands.cancel(),
+                Output::Look => self.errands.look(),
             }
         }
+    }
+
+    fn judge(&self, statements: &[Statement], now: Timestamp) -> Decision {
+        if !self.doors.ledger.is_up() {
+            return Decision::Deny(unrecorded());
+        }
+        let runs = self.connection.about_to_run();
+        if let Some((most, rate)) = &self.rate
+            && runs > 0
+            && !statements.iter().all(ends_transaction)
+            && let Err(wait) = rate.take(*most, runs, now)
+        {
+            return Decision::Deny(too_often(&self.context.grant, *most, wait));
+        }
+        decide(&self.context.grant, statements, now)
+    }
+
+    /// Carries on with what is asked of the back end. Whether the connection has heard anything.
+    fn poll_errands(&mut self, cx: &mut Context<'_>) -> bool {
+        let wake_at = self.connection.wake_at();
+        let Some(input) = self.errands.poll(cx, wake_at, &*self.doors.clock) else { return false };
+        let now = self.doors.clock.now();
+        self.handle(input, now);
+        true
     }
 
     fn record(&mut self, event: Event, durable: bool, cx: &mut Context<'_>) {
@@ -356,6 +391,20 @@ fn warnings(life: Life, before: &[Span], now: Timestamp) -> Vec<Timestamp> {
 /// Whether the event says what has happened already: a refusal, or how a statement ended.
 fn is_over(event: &Event) -> bool {
     matches!(event.kind, EventKind::Statement { denied: Some(_), .. } | EventKind::Outcome { .. })
+}
+
+/// Nobody is kept in a transaction for having sent too much.
+fn ends_transaction(statement: &Statement) -> bool {
+    matches!(statement.verb.as_str(), "COMMIT" | "ROLLBACK")
+}
+
+fn too_often(grant: &Grant, most: u32, wait: Span) -> Denial {
+    Denial {
+        code: Code::RateBudget,
+        message: format!("refused: more than the {most} statements that {} allows in a minute", grant.id),
+        detail: "They are counted over all connections of the grant. The statement was not sent to the database.".to_owned(),
+        hint: format!("try again in {wait}"),
+    }
 }
 
 fn unrecorded() -> Denial {

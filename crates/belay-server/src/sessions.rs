@@ -2,6 +2,10 @@
 //!
 //! Knows no protocol and no store. Whoever ends a grant says so here, and every connection of it hears it.
 
+mod rate;
+
+pub(crate) use rate::Rate;
+
 use belay_engine::Life;
 use belay_model::{Code, ConnectionId, EndReason, Grant, GrantId, Name, SessionId, Timestamp};
 use std::collections::HashMap;
@@ -54,6 +58,7 @@ struct Live {
     /// Held while the grant's role is made or dropped, so that no role is made for a grant that has ended.
     role: Arc<tokio::sync::Mutex<()>>,
     connections: HashMap<ConnectionId, LiveConnection>,
+    rate: Arc<Rate>,
 }
 
 /// A connection's place. Dropping it gives the place back.
@@ -113,7 +118,8 @@ impl LiveSessions {
         if let Life::Over(_) = *entry.life.borrow() {
             return Err(Code::NoGrant);
         }
-        if entry.connections.len() >= self.limits.per_session {
+        let budget = grant.bounds.budgets.connections.map_or(usize::MAX, |most| most as usize);
+        if entry.connections.len() >= self.limits.per_session.min(budget) {
             return Err(Code::TooManyConnections);
         }
         entry.connections.insert(id, connection);
@@ -127,6 +133,11 @@ impl LiveSessions {
     /// The lock on the grant's role.
     pub(crate) fn role_lock(&self, grant: GrantId) -> Arc<tokio::sync::Mutex<()>> {
         self.lock().get(&grant).map(|live| Arc::clone(&live.role)).unwrap_or_default()
+    }
+
+    /// What the grant's statements are counted with.
+    pub(crate) fn rate(&self, grant: GrantId) -> Arc<Rate> {
+        self.lock().get(&grant).map(|live| Arc::clone(&live.rate)).unwrap_or_default()
     }
 
     /// Moves the end of a grant.
@@ -180,7 +191,8 @@ impl LiveSessions {
 
 impl Live {
     fn until(ends_at: Timestamp) -> Live {
-        Live { life: watch::Sender::new(Life::Until(ends_at)), role: Arc::default(), connections: HashMap::new() }
+        let life = watch::Sender::new(Life::Until(ends_at));
+        Live { life, role: Arc::default(), connections: HashMap::new(), rate: Arc::default() }
     }
 }
 
