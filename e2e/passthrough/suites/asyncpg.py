@@ -15,5 +15,6 @@ def fetch(cache, _programs):
 
 def compare(ready, programs, binary, keep):
     python, tests = ready
-    with stand(programs, binary, "asyncpg") as both:
+    # The pools of its tests log in to a database of this name, whatever PGDATABASE says.
+    with stand(programs, binary, "postgres") as both:
         return python_tests.compare(python, tests, both, keep, "asyncpg", LEFT_OUT, dict)

@@ -55,7 +55,7 @@ def run(python, tests, environment, keep, name, *options):
     """-> each test with what became of it, and what was said of those that failed."""
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "results.xml")
-        words = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml", out, *options, "tests"]
+        words = [python, "-m", "pytest", "-q", "--tb=native", "-p", "no:cacheprovider", "--junitxml", out, *options, "tests"]
         env = {**{k: v for k, v in os.environ.items() if not k.startswith("PG")}, **environment,
                "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "PGPASSFILE": os.devnull}
         try:
