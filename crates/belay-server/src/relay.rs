@@ -402,7 +402,7 @@ fn too_often(grant: &Grant, most: u32, wait: Span) -> Denial {
     Denial {
         code: Code::RateBudget,
         message: format!("refused: more than the {most} statements that {} allows in a minute", grant.id),
-        detail: "They are counted over all connections of the grant. The statement was not sent to the database.".to_owned(),
+        detail: "All connections of the grant count. The statement was not sent to the database.".to_owned(),
         hint: format!("try again in {wait}"),
     }
 }

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what goes wrong in a test stops it")]
 
+mod budgets;
 mod end_of_grant;
 mod gateway_killed;
 mod ledger_down;
