@@ -9,6 +9,7 @@ mod end_of_grant;
 mod gateway_killed;
 mod ledger_down;
 mod main_job;
+mod masks;
 mod measured_rules;
 mod not_started;
 mod notified;

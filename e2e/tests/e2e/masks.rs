@@ -1,0 +1,144 @@
+//! Masked columns on the wire: shown masked in every way a result can come, and in no way as they are.
+
+use e2e::{Raw, World, message};
+use testkit::{SAMPLE_DATABASE, Ticket};
+
+/// What every value of the masked column holds, and its mask does not.
+const SECRET: &str = "@example";
+
+fn masked(kind: &str) -> (World, Ticket) {
+    let world = World::start();
+    world.belay.run("admin", &["mask", "add", "orders", "public.customers.email", "--kind", kind]).ok();
+    let ticket = world.belay.grant(&["public.*"], "30m");
+    (world, ticket)
+}
+
+/// All that the client gets for a query, as text.
+fn got(raw: &mut Raw, sql: &str) -> String {
+    let bodies = raw.query(sql);
+    bodies.iter().map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_masked_column_is_masked_however_its_rows_come() {
+    let (world, ticket) = masked("last-four");
+    let psql = world.sql(&ticket, "SELECT id, email, name FROM customers WHERE id = 7").ok();
+    assert_eq!(psql.out, "7|*****************.com|Customer 7\n");
+    let script = "
+        SELECT email FROM customers WHERE id = 7; SELECT count(*) FROM customers;
+        PREPARE p AS SELECT id, email FROM customers WHERE id = $1;
+        EXECUTE p(7);
+        BEGIN; DECLARE c SCROLL CURSOR FOR SELECT email, id FROM customers ORDER BY id;
+        FETCH 2 FROM c; MOVE 4 FROM c; FETCH FORWARD 1 FROM c; FETCH BACKWARD 1 FROM c; COMMIT;";
+    let psql = world.script(&ticket, script).ok();
+    let shown: Vec<&str> = psql.out.lines().filter(|line| line.contains('*')).collect();
+    let mask = "*****************.com";
+    let expected = [
+        mask.to_owned(),
+        format!("7|{mask}"),
+        format!("{mask}|1"),
+        format!("{mask}|2"),
+        format!("{mask}|7"),
+        format!("{mask}|6"),
+    ];
+    assert_eq!(shown, expected, "{}{}", psql.out, psql.err);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drivers_that_read_binary_get_the_mask_too() {
+    let (world, ticket) = masked("last-four");
+    let mut client = world.belay.connect(&ticket, SAMPLE_DATABASE).await.unwrap();
+    let statement = client.prepare("SELECT id, email FROM customers WHERE id <= $1 ORDER BY id").await.unwrap();
+    for _ in 0..2 {
+        let rows = client.query(&statement, &[&3_i32]).await.unwrap();
+        let emails: Vec<String> = rows.iter().map(|row| row.get(1)).collect();
+        assert_eq!(emails, vec!["*****************.com"; 3]);
+        assert_eq!(rows[2].get::<_, i32>(0), 3);
+    }
+    let transaction = client.transaction().await.unwrap();
+    let portal = transaction.bind(&statement, &[&5_i32]).await.unwrap();
+    for _ in 0..2 {
+        let rows = transaction.query_portal(&portal, 2).await.unwrap();
+        assert!(rows.iter().all(|row| row.get::<_, String>(1) == "*****************.com") && rows.len() == 2);
+    }
+}
+
+#[test]
+fn each_kind_shows_what_it_says() {
+    for (kind, expected) in [("null", ""), ("fixed=hidden", "hidden")] {
+        let (world, ticket) = masked(kind);
+        let psql = world.sql(&ticket, "SELECT email FROM customers WHERE id = 7").ok();
+        assert_eq!(psql.out, format!("{expected}\n"));
+    }
+    let (world, ticket) = masked("hash");
+    let hash = || world.sql(&ticket, "SELECT email FROM customers WHERE id = 7").ok().out;
+    let first = hash();
+    assert!(first.trim_end().len() == 16 && first.trim_end().bytes().all(|byte| byte.is_ascii_hexdigit()), "{first}");
+    assert_eq!(hash(), first, "two connections of one grant see the same");
+    let other = world.belay.grant(&["public.*"], "30m");
+    assert_ne!(world.sql(&other, "SELECT email FROM customers WHERE id = 7").ok().out, first);
+}
+
+/// Ways to come by the values that do not go straight from the table into the result.
+const DETOURS: [&str; 22] = [
+    "SELECT email FROM (SELECT email FROM customers) s",
+    "WITH s AS (SELECT email FROM customers) SELECT email FROM s",
+    "WITH s AS MATERIALIZED (SELECT * FROM customers) SELECT * FROM s",
+    "SELECT email FROM customers UNION ALL SELECT 'x'",
+    "SELECT 'x' UNION ALL SELECT email FROM customers",
+    "SELECT email FROM customers EXCEPT SELECT 'x'",
+    "WITH RECURSIVE r AS (SELECT email FROM customers UNION SELECT r.email FROM r) SELECT * FROM r",
+    "SELECT a.email FROM customers a JOIN orders o ON o.customer_id = a.id",
+    "SELECT j.email FROM (customers a JOIN orders o ON o.customer_id = a.id) AS j",
+    "SELECT email FROM customers a JOIN customers b USING (id, name, email)",
+    "SELECT email FROM customers a FULL JOIN customers b USING (email)",
+    "SELECT email FROM customers a NATURAL JOIN customers b",
+    "SELECT l.email FROM orders o, LATERAL (SELECT email FROM customers c WHERE c.id = o.customer_id) l",
+    "SELECT (SELECT email FROM customers WHERE id = 1)",
+    "SELECT ARRAY(SELECT email FROM customers)",
+    "SELECT c FROM customers c",
+    "SELECT (c).email FROM customers c",
+    "SELECT email::varchar FROM customers",
+    "SELECT email || '' FROM customers",
+    "SELECT max(email) FROM customers",
+    "SELECT to_json(c) FROM customers c",
+    "SELECT * FROM (VALUES ((SELECT email FROM customers WHERE id = 1))) v",
+];
+
+#[test]
+fn no_detour_shows_the_value() {
+    let (world, ticket) = masked("last-four");
+    let mut raw = Raw::log_in(&world.belay, &ticket, SAMPLE_DATABASE);
+    let mut leaks = Vec::new();
+    for (number, detour) in DETOURS.iter().enumerate() {
+        let ways = [
+            vec![(*detour).to_owned()],
+            vec![format!("PREPARE p{number} AS {detour}"), format!("EXECUTE p{number}")],
+            vec!["BEGIN".to_owned(), format!("DECLARE c CURSOR FOR {detour}"), "FETCH ALL FROM c".to_owned()],
+            vec![format!("COPY ({detour}) TO STDOUT")],
+            vec![format!("TABLE ({detour})"), format!("SELECT * FROM ({detour}) AS outermost")],
+        ];
+        for way in ways {
+            let mut shown = way.iter().map(|sql| got(&mut raw, sql)).collect::<String>();
+            if way.len() == 3 {
+                shown += &got(&mut raw, "ROLLBACK");
+            }
+            if shown.contains(SECRET) {
+                leaks.push(way.join("; "));
+            }
+        }
+        let extended = [
+            message(b'P', format!("\0{detour}\0\0\0").as_bytes()),
+            message(b'B', b"\0\0\0\0\0\0\0\0"),
+            message(b'E', b"\0\0\0\0\0"),
+            message(b'S', b""),
+        ];
+        raw.send(&extended.concat());
+        let answers = raw.await_ready();
+        if answers.iter().any(|answer| String::from_utf8_lossy(&answer.body).contains(SECRET)) {
+            leaks.push(format!("extended: {detour}"));
+        }
+    }
+    assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+    assert_eq!(raw.tags("SELECT 1"), "TDCZ");
+}
