@@ -11,6 +11,7 @@ pub(crate) mod explain;
 pub(crate) mod grants;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod mask;
 pub(crate) mod policy;
 pub(crate) mod psql;
 pub(crate) mod request;
@@ -47,6 +48,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<ExitCode, Failure> {
         Command::Sessions(args) => sessions::run(args, out).await?,
         Command::Target(args) => target::run(args, out).await?,
         Command::User(args) => user::run(args, out).await?,
+        Command::Mask(args) => mask::run(args, out).await?,
         Command::Can(args) => return can::run(args, out).await,
         Command::Policy(args) => policy::run(args, out).await?,
         Command::Rule(args) => rule::run(args, out).await?,

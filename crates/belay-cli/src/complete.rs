@@ -5,7 +5,7 @@
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::grammar::Cli;
-use belay_web::shape::{Grant, List, Request, Rule, Session, Target, User};
+use belay_web::shape::{Grant, List, Mask, Request, Rule, Session, Target, User};
 use clap::CommandFactory;
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
@@ -71,6 +71,11 @@ pub(crate) fn sessions() -> ArgValueCompleter {
     completer(&["sessions"], &[], |session: &Session, _| {
         Some((session.id.clone(), format!("{} on {}", session.principal, session.target)))
     })
+}
+
+/// Masks.
+pub(crate) fn masks() -> ArgValueCompleter {
+    completer(&["masks"], &[], |mask: &Mask, _| Some((mask.id.clone(), format!("{} on {}", mask.shows, mask.target))))
 }
 
 /// Rules.

@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Target(command::target::Args),
     /// People: add, ls, show, change
     User(command::user::Args),
+    /// Masked columns: add, ls, rm, suggest
+    Mask(command::mask::Args),
     /// Rules: add, ls, rm
     Rule(command::rule::Args),
     /// Policies: ls, show, check, schema, default, reload

@@ -3,6 +3,7 @@
 //! Decides nothing and keeps nothing but a login: every command but `server`, `explain`, `completion` and the local
 //! parts of `doctor` and `audit verify` is a call of the API. stdout is data, stderr is progress and hints.
 
+mod bounds;
 mod client;
 mod command;
 mod complete;

@@ -5,7 +5,7 @@ use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use crate::kept::{self, Kept, Turn};
 use belay_model::{Name, Resource, Span};
-use belay_web::shape::{Gateway, Grant, GrantToken, List, NewRequest, Request, Target, Time};
+use belay_web::shape::{Bounds, Gateway, Grant, GrantToken, List, NewRequest, Request, Target, Time};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,9 +20,40 @@ const NEAR: f64 = 0.75;
 pub(crate) struct Wanted {
     pub(crate) target: Name,
     pub(crate) resources: Vec<Resource>,
-    pub(crate) write: bool,
+    /// `read`, or what is wanted beside it.
+    pub(crate) effect: Effect,
+    pub(crate) bounds: Bounds,
+    pub(crate) existing_only: bool,
     pub(crate) span: Span,
     pub(crate) break_glass: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Effect {
+    /// Read rows
+    Read,
+    /// Change rows, too
+    Write,
+    /// Everything the target's control user may do, unjudged; names no tables
+    All,
+}
+
+impl Effect {
+    /// The words that the API knows it by.
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Effect::Read => &["read"],
+            Effect::Write => &["read", "write"],
+            Effect::All => &["all"],
+        }
+    }
+
+    /// Whether a grant of these effects is enough.
+    fn is_within(self, granted: &[String]) -> bool {
+        let has = |word: &str| granted.iter().any(|effect| effect == word);
+        has("all") || self.words().iter().all(|word| has(word))
+    }
 }
 
 /// How a native client connects.
@@ -44,7 +75,7 @@ pub(crate) async fn live_grant(client: &Client, home: &Home, wanted: &Wanted) ->
         grant.target == wanted.target.as_str()
             && matches!(grant.state.as_str(), "ready" | "active")
             && grant.ends_at.timestamp().0 > now + WORTHWHILE
-            && (!wanted.write || grant.effects.iter().any(|effect| effect == "write"))
+            && wanted.effect.is_within(&grant.effects)
             && covers(grant, &wanted.resources)
     };
     Ok(list.items.into_iter().filter(fits).max_by_key(|grant| grant.ends_at))
@@ -57,11 +88,12 @@ fn covers(grant: &Grant, wanted: &[Resource]) -> bool {
 
 /// Asks for access.
 pub(crate) async fn ask(client: &Client, wanted: &Wanted, reason: &str) -> Result<Request, Failure> {
-    let effects = if wanted.write { &["read", "write"][..] } else { &["read"] };
     let new = NewRequest {
         target: wanted.target.clone(),
         resources: wanted.resources.clone(),
-        effects: effects.iter().map(|word| (*word).to_owned()).collect(),
+        effects: wanted.effect.words().iter().map(|word| (*word).to_owned()).collect(),
+        bounds: wanted.bounds.clone(),
+        existing_only: wanted.existing_only,
         duration: wanted.span,
         reason: reason.to_owned(),
         break_glass: wanted.break_glass,
@@ -166,9 +198,14 @@ impl Access {
         )
     }
 
-    /// `RO`, or `RW` where the grant may write.
+    /// `RO`, or `RW` where the grant may write, or `ALL`.
     pub(crate) fn mode(&self) -> &'static str {
-        if self.grant.effects.iter().any(|effect| effect == "write") { "RW" } else { "RO" }
+        let has = |word: &str| self.grant.effects.iter().any(|effect| effect == word);
+        match (has("all"), has("write")) {
+            (true, _) => "ALL",
+            (false, true) => "RW",
+            (false, false) => "RO",
+        }
     }
 
     /// When the grant ends, in seconds since 1970.

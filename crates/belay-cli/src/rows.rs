@@ -1,7 +1,9 @@
 //! How each kind of object looks in a table.
 
 use crate::output::Row;
-use belay_web::shape::{ApiToken, AuditEntry, Grant, Request, Rule, Session, Target, User, Verification};
+use belay_web::shape::{
+    ApiToken, AuditEntry, Bounds, Grant, Mask, MaskSuggestion, Request, Rule, Session, Target, User, Verification,
+};
 
 fn plain(value: Option<&impl ToString>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
@@ -12,8 +14,19 @@ fn yes(flag: bool) -> String {
 }
 
 impl Row for Request {
-    const COLUMNS: &'static [&'static str] =
-        &["id", "state", "requester", "target", "effects", "for", "resources", "approvals", "decide_by", "reason"];
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "state",
+        "requester",
+        "target",
+        "effects",
+        "for",
+        "resources",
+        "bounds",
+        "approvals",
+        "decide_by",
+        "reason",
+    ];
     fn cells(&self) -> Vec<String> {
         let state = match &self.grant {
             Some(grant) => format!("{} {}", self.state, grant.id),
@@ -30,7 +43,8 @@ impl Row for Request {
             self.target.clone(),
             self.effects.join(","),
             self.duration.clone(),
-            self.resources.join(" "),
+            resources(&self.resources, self.new_tables),
+            bounds(&self.bounds),
             format!("{} of {}", self.approved_by.len(), self.approvals_needed),
             self.decide_by.to_string(),
             reason,
@@ -39,8 +53,19 @@ impl Row for Request {
 }
 
 impl Row for Grant {
-    const COLUMNS: &'static [&'static str] =
-        &["id", "state", "principal", "target", "effects", "resources", "use_by", "ends_at", "reason"];
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "state",
+        "principal",
+        "target",
+        "effects",
+        "resources",
+        "bounds",
+        "masks",
+        "use_by",
+        "ends_at",
+        "reason",
+    ];
     fn cells(&self) -> Vec<String> {
         let state = match &self.ended_by {
             Some(by) => format!("{} by {by}", self.state),
@@ -52,7 +77,9 @@ impl Row for Grant {
             self.principal.clone(),
             self.target.clone(),
             self.effects.join(","),
-            self.resources.join(" "),
+            resources(&self.resources, self.new_tables),
+            bounds(&self.bounds),
+            self.masks.iter().map(|mask| format!("{} {}", mask.column, mask.shows)).collect::<Vec<_>>().join("; "),
             self.use_by.to_string(),
             self.ended_at.unwrap_or(self.ends_at).to_string(),
             reason_of(self),
@@ -66,6 +93,36 @@ fn reason_of(grant: &Grant) -> String {
         (false, _) => grant.reason.clone(),
         (true, None) => format!("BREAK-GLASS, owes a review: {}", grant.reason),
         (true, Some(by)) => format!("BREAK-GLASS, reviewed by {by}: {}", grant.reason),
+    }
+}
+
+/// Resources, bounds and what becomes of new tables, in one line for somebody who decides.
+pub(crate) fn scope(paths: &[String], new_tables: bool, of: &Bounds) -> String {
+    let bounds = bounds(of);
+    let resources = resources(paths, new_tables);
+    if bounds.is_empty() { resources } else { format!("{resources}; {bounds}") }
+}
+
+fn resources(paths: &[String], new_tables: bool) -> String {
+    let text = paths.join(" ");
+    if new_tables { format!("{text} (new tables too)") } else { text }
+}
+
+fn bounds(bounds: &Bounds) -> String {
+    belay_model::Bounds::from(bounds.clone()).to_string()
+}
+
+impl Row for Mask {
+    const COLUMNS: &'static [&'static str] = &["id", "target", "column", "shows", "made_at"];
+    fn cells(&self) -> Vec<String> {
+        vec![self.id.clone(), self.target.clone(), self.column.clone(), self.shows.clone(), self.made_at.to_string()]
+    }
+}
+
+impl Row for MaskSuggestion {
+    const COLUMNS: &'static [&'static str] = &["column", "type", "seems", "shows"];
+    fn cells(&self) -> Vec<String> {
+        vec![self.column.clone(), self.column_type.clone(), self.seems.clone(), self.shows.clone()]
     }
 }
 

@@ -83,6 +83,17 @@ impl Server {
         home
     }
 
+    /// A target that is really there: a request asks it whether it can keep what is wanted.
+    fn target(&self, admin: &Path, name: &str, postgres: &testkit::Postgres) {
+        let url = format!("postgres://{}@{}:{}/postgres", postgres.superuser(), postgres.host(), postgres.port());
+        let password = self.home("target.password");
+        std::fs::write(&password, postgres.password()).unwrap();
+        std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let add = ["target", "add", name, &url, "--no-check", "--password-file", password.to_str().unwrap()];
+        let (code, _, stderr) = run(admin, &add);
+        assert_eq!(code, 0, "{stderr}");
+    }
+
     fn person(&self, admin: &Path, name: &str, role: &str) -> PathBuf {
         let (home, file) = (self.home(name), self.home(&format!("{name}.token")));
         let (code, _, stderr) =
@@ -121,9 +132,8 @@ fn ports() -> [u16; 3] {
 fn a_person_asks_another_approves_and_each_step_says_what_comes_next() {
     let server = Server::start();
     let admin = server.admin();
-    let url = "postgres://adm@127.0.0.1:1/orders";
-    let (code, _, stderr) = run(&admin, &["target", "add", "orders", url, "--no-check"]);
-    assert_eq!(code, 0, "{stderr}");
+    let postgres = testkit::Postgres::start();
+    server.target(&admin, "orders", &postgres);
     let (ann, bob) = (server.person(&admin, "ann", "requester"), server.person(&admin, "bob", "approver"));
 
     let (code, stdout, stderr) = run(&ann, &["request", "orders", "--for", "30m", "-m", "INC-1", "-o", "json"]);
@@ -217,9 +227,9 @@ fn completed(home: &Path, words: &[&str]) -> Vec<String> {
 fn shells_complete_targets_and_ids_and_nothing_where_nobody_is_logged_in() {
     let server = Server::start();
     let admin = server.admin();
+    let postgres = testkit::Postgres::start();
     for name in ["orders", "orders_eu", "billing"] {
-        let url = "postgres://adm@127.0.0.1:1/orders";
-        assert_eq!(run(&admin, &["target", "add", name, url, "--no-check"]).0, 0);
+        server.target(&admin, name, &postgres);
     }
     let ann = server.person(&admin, "ann", "requester");
     for target in ["orders", "billing"] {

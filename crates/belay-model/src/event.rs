@@ -1,8 +1,8 @@
 //! What the ledger records: one event per act, complete enough to be read alone.
 
 use crate::{
-    ApiTokenId, Code, ConnectionId, Deciding, Effect, Effects, EndReason, GrantId, Named, RequestId, Resource, RuleId, SessionId,
-    Span, Timestamp,
+    ApiTokenId, Bounds, Code, ConnectionId, Deciding, Effect, Effects, EndReason, GrantId, MaskId, MaskKind, Named,
+    RequestId, Resource, RuleId, SessionId, Span, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -155,6 +155,15 @@ pub enum EventKind {
         database: String,
     },
     TargetRemoved,
+    MaskAdded {
+        mask: MaskId,
+        column: Resource,
+        shows: MaskKind,
+    },
+    MaskRemoved {
+        mask: MaskId,
+        column: Resource,
+    },
     RuleAdded {
         rule: RuleId,
         text: String,
@@ -172,6 +181,8 @@ pub enum EventKind {
         request: RequestId,
         resources: Vec<Resource>,
         effects: Effects,
+        #[serde(skip_serializing_if = "is_unbounded", default)]
+        bounds: Bounds,
         duration: Span,
         reason: String,
         break_glass: bool,
@@ -293,6 +304,10 @@ pub enum EventKind {
     },
 }
 
+fn is_unbounded(bounds: &Bounds) -> bool {
+    *bounds == Bounds::default()
+}
+
 impl EventKind {
     /// The word the ledger and `belay audit search` know this kind by.
     pub fn word(&self) -> &'static str {
@@ -308,6 +323,8 @@ impl EventKind {
             EventKind::ApiTokenRevoked { .. } => "api_token_revoked",
             EventKind::TargetAdded { .. } => "target_added",
             EventKind::TargetRemoved => "target_removed",
+            EventKind::MaskAdded { .. } => "mask_added",
+            EventKind::MaskRemoved { .. } => "mask_removed",
             EventKind::RuleAdded { .. } => "rule_added",
             EventKind::RuleRemoved { .. } => "rule_removed",
             EventKind::PolicyChanged { .. } => "policy_changed",

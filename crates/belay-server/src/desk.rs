@@ -15,21 +15,24 @@ mod forms;
 mod gateway;
 mod grants;
 mod logins;
+mod masks;
 mod pick;
 mod recorder;
 mod requests;
 mod rules;
+mod survey;
 mod targets;
 mod users;
 
-pub use belay_store::{ApiToken, User};
+pub use belay_store::{ApiToken, MaskRecord, User};
 pub use clock::{Clock, SystemClock};
 pub use error::DeskError;
 pub use forms::{
-    Caller, Change, ClaimedToken, Due, FoundLogin, GrantView, Listing, LoginMatch, MintedToken, NewRule, NewTarget,
-    NewUser, Question, RequestView, UserChange, Wish,
+    Caller, Change, ClaimedToken, Due, FoundLogin, GrantView, Listing, LoginMatch, MintedToken, NewMask, NewRule,
+    NewTarget, NewUser, Question, RequestView, UserChange, Wish,
 };
 pub use recorder::{Recorder, Unrecorded};
+pub use survey::Surveyor;
 
 use crate::people::LocalPeople;
 use crate::secrets::{self, Keys};
@@ -37,8 +40,8 @@ use belay_model::{Role, Span};
 use belay_store::Store;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::broadcast;
 
 /// How many changes a slow listener may be behind before it has to look for itself.
@@ -57,6 +60,7 @@ pub struct Desk {
     changes: broadcast::Sender<Change>,
     tidied_at: AtomicI64,
     in_force: access::InForce,
+    surveyor: OnceLock<Arc<dyn Surveyor>>,
 }
 
 impl std::fmt::Debug for Desk {
@@ -82,7 +86,18 @@ impl Desk {
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let tidied_at = AtomicI64::new(i64::MIN);
         let in_force = access::InForce::only_default()?;
-        Ok(Desk { data: data.to_owned(), store, keys, people, recorder, clock, changes, tidied_at, in_force })
+        Ok(Desk {
+            data: data.to_owned(),
+            store,
+            keys,
+            people,
+            recorder,
+            clock,
+            changes,
+            tidied_at,
+            in_force,
+            surveyor: OnceLock::new(),
+        })
     }
 
     /// At the first start: makes `admin` and writes a token for it to `admin.token` in the data

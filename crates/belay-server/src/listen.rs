@@ -4,7 +4,7 @@
 //! cores, and nothing the rest of the process does can hold it up.
 
 use crate::config::Notify;
-use crate::desk::{Clock, Desk};
+use crate::desk::{Clock, Desk, Surveyor};
 use crate::expiry::Expiry;
 use crate::gate::GateKeeper;
 use crate::ledger::{Ledger, Unfinished};
@@ -83,6 +83,7 @@ impl Gateway {
         let GatewayParts { desk, ledger, clock, engine } = parts;
         let sessions = LiveSessions::new(config.limits);
         let targets = Arc::new(Targets::new(Arc::clone(&engine), desk.instance()));
+        desk.meet(Arc::clone(&targets) as Arc<dyn Surveyor>);
         let expiry = Expiry {
             desk: Arc::clone(&desk),
             ledger: ledger.clone(),

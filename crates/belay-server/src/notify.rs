@@ -8,7 +8,7 @@ use crate::desk::{Change, Clock, Desk};
 use crate::ledger::Ledger;
 use crate::sessions::LiveSessions;
 use aws_lc_rs::hmac;
-use belay_model::{AccessRequest, Event, EventKind, Grant, GrantId, RequestState, Span, Timestamp};
+use belay_model::{AccessRequest, Event, EventKind, Grant, GrantId, RequestState, Resource, Span, Timestamp};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use std::collections::HashSet;
@@ -182,8 +182,13 @@ fn message_of(request: &AccessRequest) -> Option<Message> {
         _ => return None,
     };
     let text = format!(
-        "{} {verb} {} on {} for {}: {}",
-        request.requester, request.effects, request.target, request.duration, request.reason
+        "{} {verb} {} on {}{} for {}: {}",
+        request.requester,
+        request.effects,
+        request.target,
+        scope_of(request),
+        request.duration,
+        request.reason
     );
     Some(Message {
         kind: "notification",
@@ -195,6 +200,19 @@ fn message_of(request: &AccessRequest) -> Option<Message> {
         request: Some(request.id.to_string()),
         grant: None,
     })
+}
+
+/// ` (public.orders; at most 100 rows a statement)`, where the request is not for every table without bounds.
+fn scope_of(request: &AccessRequest) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    if request.resources != [Resource::everything()] {
+        parts.push(request.resources.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    }
+    let bounds = request.bounds.to_string();
+    if !bounds.is_empty() {
+        parts.push(bounds);
+    }
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) }
 }
 
 fn ends_soon(grant: &Grant, left: Span) -> Message {
@@ -231,7 +249,7 @@ fn sign(secret: &str, body: &str, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use belay_model::{Effects, GrantState, RequestId, Resource};
+    use belay_model::{Effects, GrantState, RequestId};
 
     fn grant(ends_at: i64) -> Grant {
         Grant {

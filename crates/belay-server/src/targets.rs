@@ -1,6 +1,7 @@
 //! The control sides of the targets, one each, kept warm.
 
-use belay_engine::{Control, Engine, TargetAccess};
+use crate::desk::Surveyor;
+use belay_engine::{BoxFuture, Control, ControlError, Engine, Feasibility, RoleSpec, TargetAccess};
 use belay_model::{GrantId, Name};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,16 @@ pub struct Targets {
 struct Known {
     access: TargetAccess,
     control: Arc<dyn Control>,
+}
+
+impl Surveyor for Targets {
+    fn feasible<'a>(
+        &'a self,
+        access: &'a TargetAccess,
+        spec: &'a RoleSpec,
+    ) -> BoxFuture<'a, Result<Feasibility, ControlError>> {
+        Box::pin(async move { self.control(access).feasible(spec).await })
+    }
 }
 
 impl Targets {

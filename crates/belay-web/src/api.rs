@@ -7,6 +7,7 @@ mod audit;
 mod gateway;
 mod grants;
 mod login;
+mod masks;
 mod requests;
 mod rules;
 mod sessions;
@@ -67,6 +68,7 @@ fn parts() -> (Router<Arc<Doors>>, OpenApi) {
         .merge(users::routes())
         .merge(tokens::routes())
         .merge(targets::routes())
+        .merge(masks::routes())
         .merge(rules::routes())
         .merge(access::routes())
         .merge(requests::routes())

@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use belay_engine::ControlFailure;
 use belay_server::desk::DeskError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -77,6 +78,12 @@ impl From<DeskError> for Problem {
             DeskError::Denied { .. } => (StatusCode::FORBIDDEN, "denied"),
             DeskError::Conflict { .. } => (StatusCode::CONFLICT, "conflict"),
             DeskError::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            DeskError::Infeasible { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "infeasible"),
+            DeskError::Target { failure: ControlFailure::Unreachable, .. } => {
+                (StatusCode::BAD_GATEWAY, "target_unreachable")
+            }
+            DeskError::Target { failure: ControlFailure::Forbidden, .. } => (StatusCode::BAD_GATEWAY, "target_forbids"),
+            DeskError::Target { failure: ControlFailure::Other, .. } => (StatusCode::BAD_GATEWAY, "target_failed"),
             DeskError::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
             DeskError::Throttled { .. } => (StatusCode::TOO_MANY_REQUESTS, "throttled"),
             DeskError::LedgerDown => (StatusCode::SERVICE_UNAVAILABLE, "ledger_down"),

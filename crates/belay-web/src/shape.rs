@@ -4,8 +4,10 @@
 
 mod access;
 mod audit;
+mod bounds;
 mod gateway;
 mod grant;
+mod mask;
 mod person;
 mod request;
 mod rule;
@@ -15,8 +17,10 @@ mod time;
 
 pub use access::{Because, Can, CanAnswer, NearestChange, Policy};
 pub use audit::{AuditEntry, Verification};
+pub use bounds::{Bounds, Budgets, RowFilter};
 pub use gateway::{Gateway, Me};
 pub use grant::{Extend, Grant, GrantToken, Narrow, Review};
+pub use mask::{Mask, MaskOfGrant, MaskSuggestion, NewMask};
 pub use person::{ApiToken, LoggedIn, Login, NewApiToken, NewUser, Password, User, UserChange, UserWithToken};
 pub use request::{Deny, GrantOfRequest, NewRequest, Request};
 pub(crate) use rule::hours;
@@ -26,12 +30,15 @@ pub use target::{Layer, NewTarget, Target, TargetReport};
 pub use time::Time;
 
 use crate::Problem;
-use belay_model::{Effect, Effects, Resource};
+use belay_model::{Effect, Effects, Pattern, Resource};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The version of all shapes.
 pub const API_VERSION: &str = "v1";
+
+/// The word for every effect, unjudged.
+const ALL: &str = "all";
 
 /// What an object is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -65,6 +72,9 @@ impl<T> List<T> {
 }
 
 pub(crate) fn words(effects: Effects) -> Vec<String> {
+    if effects.all {
+        return vec![ALL.to_owned()];
+    }
     [(effects.read, "read"), (effects.write, "write")]
         .into_iter()
         .filter(|(on, _)| *on)
@@ -76,6 +86,10 @@ pub(crate) fn words(effects: Effects) -> Vec<String> {
 pub(crate) fn effects(words: &[String]) -> Result<Option<Effects>, Problem> {
     let mut effects = Effects::default();
     for word in words {
+        if word == ALL {
+            effects = Effects::ALL;
+            continue;
+        }
         effects = effects.with(word.parse::<Effect>().map_err(|error| Problem::invalid("effects", error.to_string()))?);
     }
     Ok((!words.is_empty()).then_some(effects))
@@ -83,6 +97,12 @@ pub(crate) fn effects(words: &[String]) -> Result<Option<Effects>, Problem> {
 
 pub(crate) fn paths(resources: &[Resource]) -> Vec<String> {
     resources.iter().map(ToString::to_string).collect()
+}
+
+/// Whether tables that are made later are covered: a pattern covers them.
+pub(crate) fn covers_new_tables(resources: &[Resource]) -> bool {
+    let exact = |pattern: &Pattern| matches!(pattern, Pattern::Exact(_));
+    !resources.iter().all(|resource| exact(&resource.schema) && exact(&resource.table))
 }
 
 /// The word that serde writes for a state or a reason.

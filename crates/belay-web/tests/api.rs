@@ -1,7 +1,9 @@
 //! The API on a real server: real store, ledger, certificate and TLS. No target is needed for what is tried here.
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
 
+use belay_engine::{BoxFuture, ControlError, Feasibility, RoleSpec, TargetAccess};
 use belay_server::config::Config;
+use belay_server::desk::Surveyor;
 use belay_server::listen::{Gateway, GatewayConfig, GatewayParts};
 use belay_server::metrics::Metrics;
 use belay_server::server::Foundation;
@@ -15,6 +17,19 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 
+struct Willing;
+
+impl Surveyor for Willing {
+    fn feasible<'a>(
+        &'a self,
+        _: &'a TargetAccess,
+        spec: &'a RoleSpec,
+    ) -> BoxFuture<'a, Result<Feasibility, ControlError>> {
+        let existing = spec.resources.clone();
+        Box::pin(async { Ok(Feasibility { existing, ..Feasibility::default() }) })
+    }
+}
+
 struct Server {
     dir: tempfile::TempDir,
     api: SocketAddr,
@@ -26,7 +41,12 @@ struct Server {
 }
 
 impl Server {
+    /// With a target that keeps whatever it is asked for.
     async fn start() -> Server {
+        Server::start_with(Some(Arc::new(Willing))).await
+    }
+
+    async fn start_with(surveyor: Option<Arc<dyn Surveyor>>) -> Server {
         belay_server::tls::install_provider();
         let dir = tempfile::tempdir().unwrap();
         let text = format!("data_dir = {:?}", dir.path().display().to_string());
@@ -39,6 +59,9 @@ impl Server {
             clock: Arc::clone(&foundation.clock),
             engine: foundation.engine(&config).unwrap(),
         };
+        if let Some(surveyor) = surveyor {
+            foundation.desk.meet(surveyor);
+        }
         let listen: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let limits = ConnectionLimits { total: 8, per_session: 2 };
         let gateway_config = GatewayConfig { listen, limits, threads: Some(1), warn_before: Vec::new(), notify: None };
@@ -163,6 +186,52 @@ async fn a_request_travels_from_wish_to_grant_and_its_end() {
     assert!(!records.to_string().contains("hunter2") && !records.to_string().contains("correct horse"));
     let (_, proof) = server.as_admin(Method::POST, "/v1/audit/verify", None).await;
     assert_eq!(proof["intact"], json!(true), "{proof}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_on_a_target_that_cannot_be_asked_is_refused() {
+    let server = Server::start_with(None).await;
+    let target = json!({"name": "orders", "host": "127.0.0.1", "port": 1, "database": "orders", "user": "adm", "tls": "disable"});
+    server.as_admin(Method::POST, "/v1/targets", Some(target)).await;
+    let wish = json!({"target": "orders", "duration": "30m", "reason": "INC-1"});
+    let (status, refused) = server.as_admin(Method::POST, "/v1/requests", Some(wish)).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::BAD_GATEWAY, &json!("target_unreachable")), "{refused}");
+    let (_, requests) = server.as_admin(Method::GET, "/v1/requests?all=true", None).await;
+    assert_eq!(requests["items"], json!([]));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_and_masks_travel_as_json() {
+    let server = Server::start().await;
+    let target = json!({"name": "orders", "host": "127.0.0.1", "port": 1, "database": "orders", "user": "adm", "tls": "disable"});
+    server.as_admin(Method::POST, "/v1/targets", Some(target)).await;
+    let mask = json!({"target": "orders", "column": "app.c.email", "shows": "fixed=n/a"});
+    let (status, made) = server.as_admin(Method::POST, "/v1/masks", Some(mask)).await;
+    assert_eq!((status, &made["shows"]), (StatusCode::CREATED, &json!("fixed=n/a")), "{made}");
+    let (_, masks) = server.as_admin(Method::GET, "/v1/masks?target=orders", None).await;
+    assert_eq!(masks["items"][0]["id"], made["id"]);
+    let bounds = json!({"functions": ["app.f"], "rows": [{"table": "app.c", "predicate": "id = 7"}],
+        "budgets": {"rows": 5, "statement_time": "30s"}});
+    let wish =
+        json!({"target": "orders", "duration": "30m", "reason": "INC-1", "resources": ["app.c"], "bounds": bounds});
+    let (status, request) = server.as_admin(Method::POST, "/v1/requests", Some(wish)).await;
+    assert_eq!((status, &request["bounds"]), (StatusCode::CREATED, &bounds), "{request}");
+    for (field, wrong) in [
+        ("bounds", json!({"rows": [{"table": "c", "predicate": "true"}]})),
+        ("bounds", json!({"budgets": {"rowz": 5}})),
+        ("bounds", json!({"budgets": {"rows": 0}})),
+        ("effects", json!(["every"])),
+    ] {
+        let mut wish = json!({"target": "orders", "duration": "30m", "reason": "INC-1", "resources": ["app.c"]});
+        wish[field] = wrong;
+        let (status, problem) = server.as_admin(Method::POST, "/v1/requests", Some(wish)).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid")), "{problem}");
+    }
+    let path = format!("/v1/masks/{}", made["id"].as_str().unwrap());
+    assert_eq!(server.as_admin(Method::DELETE, &path, None).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(server.as_admin(Method::DELETE, &path, None).await.0, StatusCode::NOT_FOUND);
     server.stop().await;
 }
 

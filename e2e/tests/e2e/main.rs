@@ -17,3 +17,4 @@ mod people;
 mod policy;
 mod protocol;
 mod robustness;
+mod scope;

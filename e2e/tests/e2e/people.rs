@@ -165,7 +165,7 @@ fn exit_codes_say_what_happened() {
     }
     let bare = belay.run("alice", &["request", "orders", "--for", "30", "-m", "x"]);
     assert!(bare.err.contains("30m"), "{}", bare.err);
-    let pending = belay.run("alice", &["psql", "orders", "--resource", "hr.nothing", "-m", "x", "--no-wait"]);
+    let pending = belay.run("alice", &["psql", "orders", "--resource", "hr.salaries", "-m", "x", "--no-wait"]);
     assert_eq!(pending.code, 5, "{}{}", pending.out, pending.err);
     let ticket = belay.grant(&["public.orders"], "30m");
     belay.run("bob", &["revoke", &ticket.grant]).ok();

@@ -24,7 +24,7 @@ pub(crate) async fn run(args: &Args, out: &Out) -> Result<(), Failure> {
             request.requester,
             request.effects.join(" and "),
             request.target,
-            request.resources.join(" "),
+            crate::rows::scope(&request.resources, request.new_tables, &request.bounds),
             request.duration,
             request.reason,
         ));

@@ -4,10 +4,11 @@ use crate::client::Client;
 use crate::complete;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
-use crate::native::{self, Access, Wanted};
+use crate::native::{self, Access, Effect, Wanted};
 use crate::output::Out;
 use crate::prompt;
 use belay_model::{Name, Resource, Span};
+use belay_web::shape::Bounds;
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -54,8 +55,8 @@ pub(crate) struct Need {
     #[arg(long = "resource", value_name = "TABLE")]
     resources: Vec<Resource>,
     /// What is to be done
-    #[arg(long, value_name = "EFFECT", default_value = "read", value_parser = ["read", "write"])]
-    effect: String,
+    #[arg(long, value_name = "EFFECT", value_enum, default_value = "read")]
+    effect: Effect,
     /// Do not wait for an approval
     #[arg(long)]
     no_wait: bool,
@@ -85,7 +86,9 @@ pub(crate) async fn grant(
     let wanted = Wanted {
         target: target.clone(),
         resources: need.resources.clone(),
-        write: need.effect == "write",
+        effect: need.effect,
+        bounds: Bounds::default(),
+        existing_only: false,
         span: need.span,
         break_glass: false,
     };

@@ -46,7 +46,7 @@ struct Add {
     #[arg(long, value_name = "FROM-TO")]
     hours: Option<String>,
     /// What may be asked for
-    #[arg(long, value_name = "EFFECT", default_value = "read", value_parser = ["read", "write"])]
+    #[arg(long, value_name = "EFFECT", default_value = "read", value_parser = ["read", "write", "all"])]
     effect: Vec<String>,
     /// The longest grant
     #[arg(long, value_name = "SPAN")]

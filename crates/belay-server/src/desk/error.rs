@@ -2,6 +2,7 @@
 
 use crate::people::LoginError;
 use crate::secrets::SecretError;
+use belay_engine::ControlFailure;
 use belay_model::Span;
 use belay_policy::{Refused, RuleError};
 use belay_store::StoreError;
@@ -41,6 +42,24 @@ pub enum DeskError {
         /// What is wrong with it.
         message: String,
     },
+    /// The target cannot keep what is asked for.
+    #[error("{message}")]
+    Infeasible {
+        /// What stands against it.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The target did not say.
+    #[error("{message}")]
+    Target {
+        /// Whose fault it is.
+        failure: ControlFailure,
+        /// What went wrong; holds no secret.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// The name, password or token is wrong, or the person is disabled. Never says which.
     #[error("login refused")]
     Unauthenticated,
@@ -66,10 +85,14 @@ impl DeskError {
                 "user" => "belay user ls".to_owned(),
                 "target" => "belay target ls".to_owned(),
                 "grant" => "belay grants --all".to_owned(),
+                "mask" => "belay mask ls".to_owned(),
                 "rule" => "belay rule ls".to_owned(),
                 other => format!("list what there is: no such {other} is visible to you"),
             }),
-            DeskError::Denied { hint, .. } | DeskError::Conflict { hint, .. } => Some(hint.clone()),
+            DeskError::Denied { hint, .. }
+            | DeskError::Conflict { hint, .. }
+            | DeskError::Infeasible { hint, .. }
+            | DeskError::Target { hint, .. } => Some(hint.clone()),
             DeskError::Invalid { .. } => None,
             DeskError::Unauthenticated => Some("belay login".to_owned()),
             DeskError::Throttled { retry_after } => Some(format!("try again in {retry_after}")),

@@ -2,8 +2,8 @@
 
 use belay_engine::ScramVerifier;
 use belay_model::{
-    AccessRequest, ApiTokenId, Bounds, Effects, EndReason, Grant, GrantId, Hours, Name, Principal, Resource, Role,
-    Span, Target, Timestamp, Token,
+    AccessRequest, ApiTokenId, Bounds, Effects, EndReason, Grant, GrantId, Hours, Mask, Name, Principal, Resource,
+    Role, Span, Target, Timestamp, Token,
 };
 use belay_store::ApiToken;
 use secrecy::SecretString;
@@ -60,6 +60,15 @@ pub struct NewTarget {
     pub password: SecretString,
 }
 
+/// A mask to be added.
+#[derive(Debug, Clone)]
+pub struct NewMask {
+    /// The target.
+    pub target: Name,
+    /// What is masked, and how.
+    pub mask: Mask,
+}
+
 /// A rule to be added.
 #[derive(Debug, Clone)]
 pub struct NewRule {
@@ -92,6 +101,8 @@ pub struct Wish {
     pub effects: Effects,
     /// Functions, row filters and budgets.
     pub bounds: Bounds,
+    /// Whether patterns stand for the tables that exist now, so that new ones are not included.
+    pub existing_only: bool,
     /// For how long, counted from the approval.
     pub duration: Span,
     /// Why.
@@ -128,6 +139,8 @@ pub struct RequestView {
     pub request: AccessRequest,
     /// Its grant, once approved.
     pub grant: Option<Grant>,
+    /// What the person who asks should know; said once, when the request is made.
+    pub notes: Vec<String>,
 }
 
 /// A grant with what is known beside it.

@@ -2,7 +2,7 @@
 
 use super::act::Act;
 use super::{Caller, Change, Desk, DeskError, Listing, RequestView, Wish, pick};
-use belay_model::{AccessRequest, Deciding, Effects, EventKind, Grant, Name, Resource, RuleId};
+use belay_model::{AccessRequest, Deciding, Effects, EventKind, Grant, Mask, Name, Resource, RuleId};
 use belay_policy::{
     Action, Approved, Ask, BREAK_GLASS_MOST, Refused, Terms, approve, ask, break_glass, deny, may, may_for_all, terms,
     withdraw,
@@ -15,10 +15,55 @@ const PENDING_MOST: i64 = 50;
 impl Desk {
     /// Asks for access; granted at once where a rule says so.
     pub async fn request(&self, who: &Caller, wish: Wish) -> Result<RequestView, DeskError> {
+        self.make(who, Way::Ask, wish).await
+    }
+
+    /// Takes access at once, for an hour at most; owes a review by somebody else.
+    pub async fn break_glass(&self, who: &Caller, wish: Wish) -> Result<RequestView, DeskError> {
+        self.make(who, Way::BreakGlass, wish).await
+    }
+
+    /// The target is asked outside of the transaction that writes, and only for somebody who may ask at all; in that
+    /// transaction everything is judged again.
+    async fn make(&self, who: &Caller, way: Way, mut wish: Wish) -> Result<RequestView, DeskError> {
+        if wish.resources.is_empty() {
+            wish.resources = vec![Resource::everything()];
+        }
+        let (mut act, ..) = self.judged(who, way, &wish).await?;
+        let masks = act.writing.look().masks(Some(&wish.target)).await?;
+        drop(act);
+        let masks: Vec<Mask> = masks.into_iter().map(|record| record.mask).collect();
+        let found = self.survey(&wish, &masks).await?;
+        if wish.existing_only && !wish.effects.all {
+            wish.resources = found.existing;
+        }
+        let (act, request, grant, policies) = self.judged(who, way, &wish).await?;
+        self.take(act, request, grant, (policies, found.notes)).await
+    }
+
+    /// What becomes of a wish by what rules and policies say now: a request, and a grant where nobody has to approve.
+    async fn judged(
+        &self,
+        who: &Caller,
+        way: Way,
+        wish: &Wish,
+    ) -> Result<(Act, AccessRequest, Option<Grant>, Vec<Deciding>), DeskError> {
         let (mut act, requester) = self.act(who).await?;
-        may(&requester, Action::Request, &requester.name)?;
+        may(&requester, if way == Way::Ask { Action::Request } else { Action::BreakGlass }, &requester.name)?;
         check_target(&mut act, &wish.target).await?;
         check_effects(&wish.target, wish.effects)?;
+        let wanted = filled(wish.clone());
+        if way == Way::BreakGlass {
+            let most = Terms { approvals: 0, max_duration: BREAK_GLASS_MOST, ..Terms::without_rule() };
+            named_by_a_rule(&wish.target, wish.effects, None)?;
+            let (act, decided) = self.permitted(act, &requester, &wanted, &most, true).await?;
+            let (asked, most) = (wanted.duration, decided.terms.max_duration);
+            if asked > most {
+                return Err(Refused::TooLong { asked, most }.into());
+            }
+            let Approved { request, grant } = break_glass(&requester, wanted, act.now)?;
+            return Ok((act, request, Some(grant), decided.policies));
+        }
         if act.writing.look().pending_count(&requester.name).await? >= PENDING_MOST {
             return Err(DeskError::Conflict {
                 message: format!("{PENDING_MOST} of your requests wait already"),
@@ -28,28 +73,9 @@ impl Desk {
         let rules = act.writing.look().rules().await?;
         let terms = terms(&rules, &requester, &wish.target, wish.effects, act.now);
         named_by_a_rule(&wish.target, wish.effects, terms.rule)?;
-        let wanted = filled(wish);
         let (act, decided) = self.permitted(act, &requester, &wanted, &terms, false).await?;
         let (request, grant) = ask(&requester, wanted, &decided.terms, act.now)?;
-        self.take(act, request, grant, decided.policies).await
-    }
-
-    /// Takes access at once, for an hour at most; owes a review by somebody else.
-    pub async fn break_glass(&self, who: &Caller, wish: Wish) -> Result<RequestView, DeskError> {
-        let (mut act, requester) = self.act(who).await?;
-        may(&requester, Action::BreakGlass, &requester.name)?;
-        check_target(&mut act, &wish.target).await?;
-        check_effects(&wish.target, wish.effects)?;
-        let wanted = filled(wish);
-        named_by_a_rule(&wanted.target, wanted.effects, None)?;
-        let most = Terms { approvals: 0, max_duration: BREAK_GLASS_MOST, ..Terms::without_rule() };
-        let (act, decided) = self.permitted(act, &requester, &wanted, &most, true).await?;
-        let (asked, most) = (wanted.duration, decided.terms.max_duration);
-        if asked > most {
-            return Err(Refused::TooLong { asked, most }.into());
-        }
-        let Approved { request, grant } = break_glass(&requester, wanted, act.now)?;
-        self.take(act, request, Some(grant), decided.policies).await
+        Ok((act, request, grant, decided.policies))
     }
 
     async fn take(
@@ -57,7 +83,7 @@ impl Desk {
         mut act: Act,
         request: AccessRequest,
         grant: Option<Grant>,
-        policies: Vec<Deciding>,
+        (policies, notes): (Vec<Deciding>, Vec<String>),
     ) -> Result<RequestView, DeskError> {
         let request = act.writing.add_request(request).await?;
         act.event_on(&request.target, made(&request, policies));
@@ -67,7 +93,7 @@ impl Desk {
             None => None,
         };
         self.finish(act).await?;
-        Ok(RequestView { request, grant })
+        Ok(RequestView { request, grant, notes })
     }
 
     /// Requests the caller may see, newest first: pending ones, or all.
@@ -78,7 +104,7 @@ impl Desk {
         let mut views = Vec::new();
         for request in reader.look().requests(of, listing.all).await? {
             let grant = reader.look().grant_of_request(request.id).await?;
-            views.push(RequestView { request, grant });
+            views.push(RequestView { request, grant, notes: Vec::new() });
         }
         Ok(views)
     }
@@ -88,7 +114,7 @@ impl Desk {
         let mut reader = self.store.reader().await?;
         let request = pick::request(&mut reader.look(), &who.principal, request).await?;
         let grant = reader.look().grant_of_request(request.id).await?;
-        Ok(RequestView { request, grant })
+        Ok(RequestView { request, grant, notes: Vec::new() })
     }
 
     /// Takes one's own request back.
@@ -99,7 +125,7 @@ impl Desk {
         act.event_on(&request.target, EventKind::RequestWithdrawn { request: request.id });
         act.save_request(&request).await?;
         self.finish_in_any_case(act).await?;
-        Ok(RequestView { request, grant: None })
+        Ok(RequestView { request, grant: None, notes: Vec::new() })
     }
 
     /// Says yes to somebody else's request; the last yes needed makes the grant.
@@ -117,7 +143,7 @@ impl Desk {
             None => None,
         };
         self.finish(act).await?;
-        Ok(RequestView { request, grant })
+        Ok(RequestView { request, grant, notes: Vec::new() })
     }
 
     /// Says no, with a reason.
@@ -129,8 +155,15 @@ impl Desk {
         act.event_on(&request.target, EventKind::RequestDenied { request: request.id, reason });
         act.save_request(&request).await?;
         self.finish_in_any_case(act).await?;
-        Ok(RequestView { request, grant: None })
+        Ok(RequestView { request, grant: None, notes: Vec::new() })
     }
+}
+
+/// How access is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Ask,
+    BreakGlass,
 }
 
 async fn check_target(act: &mut Act, target: &Name) -> Result<(), DeskError> {
@@ -148,9 +181,9 @@ pub(super) fn named_by_a_rule(target: &Name, effects: Effects, rule: Option<Rule
     })
 }
 
-/// A grant to write would be a promise that no engine keeps yet.
+/// A grant to write would be a promise that no engine keeps yet. One of everything promises nothing.
 pub(super) fn check_effects(target: &Name, effects: Effects) -> Result<(), DeskError> {
-    if !effects.write {
+    if !effects.write || effects.all {
         return Ok(());
     }
     Err(DeskError::Denied {
@@ -160,10 +193,9 @@ pub(super) fn check_effects(target: &Name, effects: Effects) -> Result<(), DeskE
 }
 
 fn filled(wish: Wish) -> Ask {
-    let resources = if wish.resources.is_empty() { vec![Resource::everything()] } else { wish.resources };
     Ask {
         target: wish.target,
-        resources,
+        resources: wish.resources,
         effects: wish.effects,
         bounds: wish.bounds,
         duration: wish.duration,
@@ -176,6 +208,7 @@ fn made(request: &AccessRequest, policies: Vec<Deciding>) -> EventKind {
         request: request.id,
         resources: request.resources.clone(),
         effects: request.effects,
+        bounds: request.bounds.clone(),
         duration: request.duration,
         reason: request.reason.clone(),
         break_glass: request.break_glass,

@@ -58,6 +58,9 @@ impl Desk {
             return Err(missing(&name));
         }
         self.end_everything_on(&mut act, &name, &principal).await?;
+        for mask in act.writing.look().masks(Some(&name)).await? {
+            act.writing.remove_mask(mask.id, act.now).await?;
+        }
         act.writing.remove_target(&name, act.now).await?;
         act.event_on(&name, EventKind::TargetRemoved);
         act.announce(Change::Target(name));

@@ -5,12 +5,14 @@ mod crash;
 mod logins;
 mod people;
 mod policies;
+mod scope;
 mod targets;
 
 use super::{
-    Caller, Change, Clock, Desk, DeskError, NewRule, NewTarget, NewUser, Recorder, RequestView, Unrecorded, Wish,
+    Caller, Change, Clock, Desk, DeskError, NewMask, NewRule, NewTarget, NewUser, Recorder, RequestView, Surveyor,
+    Unrecorded, Wish,
 };
-use belay_engine::BoxFuture;
+use belay_engine::{BoxFuture, ControlError, Feasibility, RoleSpec, TargetAccess};
 use belay_model::{Effects, Event, Name, Principal, Role, Span, Target, Timestamp};
 use secrecy::SecretString;
 use std::path::Path;
@@ -54,6 +56,27 @@ impl Book {
     }
 }
 
+/// A target that says what it is told to say, and remembers what it was asked.
+#[derive(Default)]
+pub(super) struct Oracle {
+    answer: Mutex<Option<Result<Feasibility, ControlError>>>,
+    asked: Mutex<Vec<RoleSpec>>,
+}
+
+impl Surveyor for Oracle {
+    fn feasible<'a>(
+        &'a self,
+        _: &'a TargetAccess,
+        spec: &'a RoleSpec,
+    ) -> BoxFuture<'a, Result<Feasibility, ControlError>> {
+        self.asked.lock().unwrap().push(spec.clone());
+        let existing = spec.resources.clone();
+        let answer = self.answer.lock().unwrap().clone();
+        let answer = answer.unwrap_or_else(|| Ok(Feasibility { existing, ..Feasibility::default() }));
+        Box::pin(async { answer })
+    }
+}
+
 /// Stands still until it is moved.
 pub(super) struct Hand(AtomicI64);
 
@@ -67,6 +90,7 @@ pub(super) struct Office {
     desk: Arc<Desk>,
     book: Arc<Book>,
     clock: Arc<Hand>,
+    oracle: Arc<Oracle>,
     folder: TempDir,
 }
 
@@ -86,9 +110,12 @@ impl Office {
     async fn empty() -> Office {
         let folder = tempfile::tempdir().unwrap();
         let (book, clock) = (Arc::new(Book::default()), Arc::new(Hand(AtomicI64::new(1_000_000_000_000_000))));
-        let desk = reopen(folder.path(), &book, &clock).await.unwrap();
+        let recorder = Arc::clone(&book) as Arc<dyn Recorder>;
+        let desk = Desk::open(folder.path(), recorder, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
         desk.bootstrap().await.unwrap();
-        Office { desk: Arc::new(desk), book, clock, folder }
+        let oracle = Arc::new(Oracle::default());
+        desk.meet(Arc::clone(&oracle) as Arc<dyn Surveyor>);
+        Office { desk: Arc::new(desk), book, clock, oracle, folder }
     }
 
     fn path(&self) -> &Path {
@@ -116,7 +143,9 @@ impl Office {
 }
 
 pub(super) async fn reopen(folder: &Path, book: &Arc<Book>, clock: &Arc<Hand>) -> Result<Desk, DeskError> {
-    Desk::open(folder, Arc::clone(book) as Arc<dyn Recorder>, Arc::clone(clock) as Arc<dyn Clock>).await
+    let desk = Desk::open(folder, Arc::clone(book) as Arc<dyn Recorder>, Arc::clone(clock) as Arc<dyn Clock>).await?;
+    desk.meet(Arc::new(Oracle::default()));
+    Ok(desk)
 }
 
 fn caller(name: &str, roles: &[Role]) -> Caller {
@@ -167,6 +196,7 @@ fn wish(duration: &str) -> Wish {
         resources: Vec::new(),
         effects: Effects::READ,
         bounds: belay_model::Bounds::default(),
+        existing_only: false,
         duration: duration.parse().unwrap(),
         reason: "INC-1".to_owned(),
     }

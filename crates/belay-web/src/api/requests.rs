@@ -47,7 +47,8 @@ async fn make(
         target: new.target,
         resources: new.resources,
         effects: shape::effects(&new.effects)?.unwrap_or(Effects::READ),
-        bounds: belay_model::Bounds::default(),
+        bounds: new.bounds.into(),
+        existing_only: new.existing_only,
         duration: new.duration,
         reason: new.reason,
     };

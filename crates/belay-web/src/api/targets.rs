@@ -84,7 +84,7 @@ async fn check(
     Ok(Json(TargetReport::new(&name, report)))
 }
 
-fn failed(target: &str, error: &ControlError) -> Problem {
+pub(super) fn failed(target: &str, error: &ControlError) -> Problem {
     let (status, code) = match error.failure {
         ControlFailure::Unreachable => (StatusCode::BAD_GATEWAY, "target_unreachable"),
         ControlFailure::Forbidden => (StatusCode::BAD_GATEWAY, "target_forbids"),

@@ -1,6 +1,6 @@
 //! Grants.
 
-use super::{Head, Time, paths, word, words};
+use super::{Bounds, Head, MaskOfGrant, Time, covers_new_tables, paths, word, words};
 use belay_server::desk::{ClaimedToken, GrantView};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,8 +22,17 @@ pub struct Grant {
     pub target: String,
     /// The resources.
     pub resources: Vec<String>,
-    /// `read`, `write`.
+    /// Whether tables that are made later are covered, too.
+    #[serde(default)]
+    pub new_tables: bool,
+    /// `read`, `write`; or `all`.
     pub effects: Vec<String>,
+    /// Functions, row filters and budgets.
+    #[serde(default)]
+    pub bounds: Bounds,
+    /// The target's masks, as they are at the moment.
+    #[serde(default)]
+    pub masks: Vec<MaskOfGrant>,
     /// Why it was asked for.
     pub reason: String,
     /// `ready`, `active`, `lapsed`, `expired`, `revoked`.
@@ -60,7 +69,10 @@ impl From<GrantView> for Grant {
             principal: grant.principal.to_string(),
             target: grant.target.to_string(),
             resources: paths(&grant.resources),
+            new_tables: covers_new_tables(&grant.resources),
             effects: words(grant.effects),
+            bounds: grant.bounds.into(),
+            masks: grant.masks.iter().map(MaskOfGrant::from).collect(),
             reason: view.reason,
             state: word(grant.state),
             granted_at: grant.granted_at.into(),

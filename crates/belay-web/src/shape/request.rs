@@ -1,6 +1,6 @@
 //! Access requests.
 
-use super::{Head, Time, paths, word, words};
+use super::{Bounds, Head, Time, covers_new_tables, paths, word, words};
 use belay_server::desk::RequestView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -19,8 +19,14 @@ pub struct Request {
     pub target: String,
     /// The resources.
     pub resources: Vec<String>,
-    /// `read`, `write`.
+    /// Whether tables that are made later are covered, too.
+    #[serde(default)]
+    pub new_tables: bool,
+    /// `read`, `write`; or `all`.
     pub effects: Vec<String>,
+    /// Functions, row filters and budgets.
+    #[serde(default)]
+    pub bounds: Bounds,
     /// For how long, counted from the approval.
     pub duration: String,
     /// Why.
@@ -41,6 +47,9 @@ pub struct Request {
     pub decide_by: Time,
     /// What it has become.
     pub grant: Option<GrantOfRequest>,
+    /// What the requester should know; only in the answer to the request's making.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub notes: Vec<String>,
 }
 
 /// The grant a request has become.
@@ -65,7 +74,9 @@ impl From<RequestView> for Request {
             requester: request.requester.to_string(),
             target: request.target.to_string(),
             resources: paths(&request.resources),
+            new_tables: covers_new_tables(&request.resources),
             effects: words(request.effects),
+            bounds: request.bounds.into(),
             duration: request.duration.to_string(),
             reason: request.reason,
             break_glass: request.break_glass,
@@ -81,6 +92,7 @@ impl From<RequestView> for Request {
                 use_by: grant.use_by.into(),
                 ends_at: grant.ends_at.into(),
             }),
+            notes: view.notes,
         }
     }
 }
@@ -96,9 +108,15 @@ pub struct NewRequest {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub resources: Vec<belay_model::Resource>,
-    /// `read`, `write`; `read` when nothing is said.
+    /// `read`, `write`; or `all`, which names no resources; `read` when nothing is said.
     #[serde(default)]
     pub effects: Vec<String>,
+    /// Functions, row filters and budgets.
+    #[serde(default)]
+    pub bounds: Bounds,
+    /// Take patterns for the tables that exist now, so that new ones are not covered.
+    #[serde(default)]
+    pub existing_only: bool,
     /// For how long, e.g. `1h`.
     #[schema(value_type = String)]
     pub duration: belay_model::Span,

@@ -7,7 +7,7 @@ use belay_policy::BREAK_GLASS_MOST;
 async fn a_request_approved_by_somebody_else_becomes_a_grant_and_is_announced() {
     let office = Office::open().await;
     let mut changes = office.desk.changes();
-    let RequestView { request, grant } = office.desk.request(&alice(), wish("1h")).await.unwrap();
+    let RequestView { request, grant, .. } = office.desk.request(&alice(), wish("1h")).await.unwrap();
     assert_eq!((request.state, request.approvals_needed, grant), (RequestState::Pending, 1, None));
     let approved = office.desk.approve(&bob(), &request.id.to_string()).await.unwrap();
     let grant = approved.grant.unwrap();

@@ -23,7 +23,7 @@ async fn child_that_is_killed() {
 
 #[tokio::test]
 async fn what_was_answered_before_a_kill_is_there_after_it_and_nothing_is_half_there() {
-    let Office { desk, book, clock, folder } = Office::open().await;
+    let Office { desk, book, clock, folder, .. } = Office::open().await;
     drop(desk);
     for _ in 0..3 {
         let told = kill_a_child(folder.path());
@@ -73,6 +73,7 @@ async fn with_the_real_ledger_every_act_is_on_the_disk_when_it_is_answered() {
     let (ledger, _) = crate::ledger::Ledger::open(&folder.path().join("ledger")).unwrap();
     let recorder = Arc::new(ledger.clone()) as Arc<dyn Recorder>;
     let desk = Desk::open(folder.path(), recorder, clock as Arc<dyn Clock>).await.unwrap();
+    desk.meet(Arc::new(Oracle::default()));
     let id = desk.request(&alice(), wish("1h")).await.unwrap().request.id.to_string();
     assert_eq!(ledger.counters().records, 1);
     let grant = desk.approve(&bob(), &id).await.unwrap().grant.unwrap();
@@ -99,7 +100,7 @@ async fn a_second_server_on_the_same_store_is_refused_and_told_who_has_it() {
 
 #[tokio::test]
 async fn a_lost_key_file_is_noticed_before_anything_is_sealed_under_another() {
-    let Office { desk, book, clock, folder } = Office::open().await;
+    let Office { desk, book, clock, folder, .. } = Office::open().await;
     desk.close().await;
     drop(desk);
     std::fs::remove_file(folder.path().join("key")).unwrap();

@@ -98,7 +98,7 @@ async fn a_physical_name_works_inside_an_open_session_where_the_grant_covers_it(
 
 #[tokio::test]
 async fn connection_numbers_never_come_twice_even_across_a_restart() {
-    let Office { desk, book, clock, folder } = Office::empty().await;
+    let Office { desk, book, clock, folder, .. } = Office::empty().await;
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..1_500 {
         assert!(seen.insert(desk.next_connection_id().await.unwrap()));

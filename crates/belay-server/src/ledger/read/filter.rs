@@ -8,7 +8,7 @@ use std::str::FromStr;
 const MAX_TEXT: usize = 4096;
 const KEYS: &str = "who, target, table, kind, effect, decision, session, grant, connection, code, since, until";
 const EFFECTS: [&str; 6] = ["session", "read", "write", "definition", "privilege", "opaque"];
-pub(super) const KINDS: [&str; 36] = [
+pub(super) const KINDS: [&str; 38] = [
     "server_started",
     "server_stopped",
     "recovered",
@@ -20,6 +20,8 @@ pub(super) const KINDS: [&str; 36] = [
     "api_token_revoked",
     "target_added",
     "target_removed",
+    "mask_added",
+    "mask_removed",
     "rule_added",
     "rule_removed",
     "policy_changed",
