@@ -30,7 +30,7 @@ use crate::random::random;
 use crate::wire::{Report, Severity, error_response, notice_response};
 use belay_engine::{Connection, Housekeeping, Input, Output, ProtocolError, SessionContext, UpstreamBytes};
 use belay_model::{Budgets, Code, EndReason, Mask, Timestamp, TransactionStatus};
-use budget::{Stop, Turn};
+use budget::{Cancel, Stop, Turn};
 use bytes::{Bytes, BytesMut};
 use client::Judged;
 use guard::Masking;
@@ -77,10 +77,7 @@ pub struct Established {
     turn: Turn,
     /// A statement that went over a budget.
     stop: Option<Stop>,
-    /// A cancel is under way: nothing is sent that it could hit.
-    cancelling: bool,
-    /// Another one is needed behind it.
-    cancel_again: bool,
+    cancel: Cancel,
     /// The turn in which the back end is being looked at.
     looking: Option<u64>,
     /// When the input came.
@@ -151,8 +148,7 @@ impl Established {
             meter: Meter::new(&budgets, (0, 0)),
             turn: Turn::new(0, &budgets, (0, 0), Timestamp(0)),
             stop: None,
-            cancelling: false,
-            cancel_again: false,
+            cancel: Cancel::None,
             looking: None,
             now: Timestamp(0),
             partial: BytesMut::new(),

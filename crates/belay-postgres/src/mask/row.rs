@@ -206,7 +206,9 @@ mod tests {
     fn row(values: &[Option<&[u8]>]) -> Vec<u8> {
         let mut body = BytesMut::new();
         body.put_u16(u16::try_from(values.len()).unwrap());
-        values.iter().for_each(|value| put(*value, &mut body));
+        for value in values {
+            put(*value, &mut body);
+        }
         body.to_vec()
     }
 

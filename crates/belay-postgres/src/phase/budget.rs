@@ -87,6 +87,18 @@ impl Spent {
     }
 }
 
+/// A cancel that was asked for. Until it has been carried out nothing is sent that it could hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Cancel {
+    /// None is.
+    #[default]
+    None,
+    /// One is under way.
+    UnderWay,
+    /// Another one is needed behind it.
+    Again,
+}
+
 /// A statement that is being stopped.
 #[derive(Debug)]
 pub(super) struct Stop {
@@ -206,15 +218,15 @@ impl Established {
 
     /// Hears that the target has carried out a cancel, or that it could not be reached for it.
     pub(super) fn handle_cancelled(&mut self, carried_out: bool) {
-        self.cancelling = false;
+        let was = std::mem::take(&mut self.cancel);
         if self.stop.is_none() {
             return;
         }
         if !carried_out {
             return self.give_up("a statement over its budget could not be cancelled");
         }
-        if std::mem::take(&mut self.cancel_again) {
-            self.cancel();
+        if was == Cancel::Again {
+            self.ask_to_cancel();
         }
     }
 
@@ -236,16 +248,15 @@ impl Established {
         }
         let (turn, give_up) = (self.turn.number, self.now.plus(SETTLING));
         self.stop = Some(Stop { spent, turn, give_up, told: false, late: false });
-        if self.cancelling {
-            // The cancel under way may have reached the target before this statement.
-            self.cancel_again = true;
-        } else {
-            self.cancel();
+        match self.cancel {
+            Cancel::None => self.ask_to_cancel(),
+            // It may have reached the target before this statement.
+            Cancel::UnderWay | Cancel::Again => self.cancel = Cancel::Again,
         }
     }
 
-    fn cancel(&mut self) {
-        self.cancelling = true;
+    fn ask_to_cancel(&mut self) {
+        self.cancel = Cancel::UnderWay;
         self.out.push_back(Output::Cancel);
     }
 
@@ -288,7 +299,9 @@ impl Established {
     /// yet that its transaction has failed, so that its ReadyForQuery is not the last.
     pub(super) fn settle_stop(&mut self) -> bool {
         let Some(stop) = self.stop.take() else { return false };
-        self.cancel_again = false;
+        if self.cancel == Cancel::Again {
+            self.cancel = Cancel::UnderWay;
+        }
         // Where more was sent already, it follows in a transaction that goes on, and the client sees that it does.
         if !stop.late || self.status != TransactionStatus::Open || !self.pending.is_empty() {
             return false;

@@ -1,6 +1,7 @@
 //! What the client says.
 
 use super::Established;
+use super::budget::Cancel;
 use super::guard::{Guard, shows_another};
 use super::names::{Meaning, Portal, Prepared};
 use super::pending::{Pending, Running};
@@ -64,7 +65,7 @@ impl Established {
 
     pub(super) fn is_open_to_client(&self) -> bool {
         let room = self.pending.len() < super::PENDING_LIMIT;
-        room && !self.over && !self.held && !self.cancelling && self.judged.is_none()
+        room && !self.over && !self.held && self.cancel == Cancel::None && self.judged.is_none()
     }
 
     fn take(&mut self, frame: Frame) -> Result<(), ProtocolError> {

@@ -23,11 +23,11 @@ pub(super) enum Way {
 /// What is done with results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Watch {
-    /// With DataRow.
+    /// With rows.
     pub(super) rows: Way,
-    /// With CopyData.
+    /// With COPY data.
     pub(super) copy: Way,
-    /// With what frames them unopened: CopyOutResponse, CopyDone, ParameterDescription. Never [`Way::Open`].
+    /// With the messages around them that are not opened. Never [`Way::Open`].
     pub(super) frame: Way,
 }
 

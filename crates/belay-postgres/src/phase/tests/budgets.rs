@@ -37,11 +37,13 @@ fn at(wire: &mut Wire, second: i64) {
 }
 
 fn outcomes(wire: &Wire) -> Vec<&Outcome> {
-    let outcome = |kind| match kind {
-        &EventKind::Outcome { ref outcome, .. } => Some(outcome),
-        _ => None,
-    };
-    wire.records.iter().filter_map(outcome).collect()
+    let mut outcomes = Vec::new();
+    for kind in &wire.records {
+        if let EventKind::Outcome { outcome, .. } = kind {
+            outcomes.push(outcome);
+        }
+    }
+    outcomes
 }
 
 #[test]
@@ -84,7 +86,9 @@ fn wherever_the_network_cuts_the_client_gets_the_rows_of_its_budget_and_one_erro
     for cut in 0..answer.len() {
         let mut wire = rows_at_most(2);
         wire.client(&query("SELECT * FROM t"));
-        pieces(&answer, &[cut]).into_iter().for_each(|piece| wire.target(piece));
+        for piece in pieces(&answer, &[cut]) {
+            wire.target(piece);
+        }
         assert_eq!((wire.client_got().as_str(), wire.asked().as_str()), ("T D D N 54000 ZI", "C"), "{cut}");
     }
 }

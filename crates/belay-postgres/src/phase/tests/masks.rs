@@ -114,7 +114,9 @@ fn masked_rows_keep_their_place_among_the_others_wherever_the_network_cuts() {
         let mut wire = masked_wire();
         wire.shows = vec![(0, 0)];
         wire.client(&query("SELECT email FROM c"));
-        pieces(&answer, cuts).into_iter().for_each(|piece| wire.target(piece));
+        for piece in pieces(&answer, cuts) {
+            wire.target(piece);
+        }
         wire.to_client
     };
     let whole = run(&[]);
