@@ -277,7 +277,9 @@ fn greeting(
     }
     bytes.put(wire::backend_key(key.process, &key.key));
     if context.grant.effects.all {
-        dialled.notices.iter().for_each(|notice| bytes.put(passed_on(b'N', notice)));
+        for notice in &dialled.notices {
+            bytes.put(passed_on(b'N', notice));
+        }
     }
     if status == TransactionStatus::Failed {
         bytes.put(notice_response(&Report {

@@ -31,6 +31,7 @@ use walk::Walk;
 const WEIGHT_LIMIT: usize = 64 * 1024 * 1024;
 
 /// A logged-in connection of a grant of everything.
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own about the wire")]
 pub(crate) struct Passthrough {
     classifier: Arc<Classifier>,
     recorder: Recorder,

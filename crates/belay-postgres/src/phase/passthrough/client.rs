@@ -140,14 +140,11 @@ impl Passthrough {
     /// The planner may run functions already here. So what is not a mere read is recorded now, and not again when it
     /// is executed.
     fn read_bind(&mut self, frame: &[u8], long: Option<usize>, run: &mut Run, now: Timestamp) -> Result<(), Unsettled> {
-        let (portal, statement, values) = match bind(frame, self.recorder.keeps_values()) {
-            Ok(bound) => (bound.portal, bound.statement, bound.values),
-            Err(_) => {
-                let portal = first_text(frame);
-                let rest = frame.get(portal.len() + 1..).unwrap_or_default();
-                let length = long.unwrap_or(frame.len()) as u64;
-                (portal, first_text(rest), Some(vec![BindValue::Long(length)]))
-            }
+        let (portal, statement, values) = if let Ok(bound) = bind(frame, self.recorder.keeps_values()) {
+            (bound.portal, bound.statement, bound.values)
+        } else {
+            let (portal, statement) = first_texts(frame);
+            (portal, statement, Some(vec![BindValue::Long(long.unwrap_or(frame.len()) as u64)]))
         };
         let prepared = match self.names.statement(statement, &self.pending) {
             Meaning::Known(prepared) => prepared,
@@ -274,9 +271,14 @@ fn foreign(kind: &str, name: &[u8]) -> Arc<Prepared> {
 
 /// The text at the head of a message, whatever follows it.
 fn first_text(frame: &[u8]) -> &[u8] {
-    let body = frame.get(5..).unwrap_or_default();
-    let end = memchr::memchr(0, body).unwrap_or(body.len());
-    body.get(..end.min(63)).unwrap_or_default()
+    first_texts(frame).0
+}
+
+/// The two texts at the head of a message, as long as the server keeps names.
+fn first_texts(frame: &[u8]) -> (&[u8], &[u8]) {
+    let mut texts = frame.get(5..).unwrap_or_default().split(|byte| *byte == 0);
+    let mut next = || texts.next().map(|text| text.get(..63).unwrap_or(text)).unwrap_or_default();
+    (next(), next())
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {

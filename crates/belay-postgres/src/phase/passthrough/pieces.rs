@@ -28,15 +28,15 @@ pub(super) struct Cut {
 
 /// Cuts at most `room` messages off the head of `bytes`, of which the first `passing` end a message begun before.
 pub(super) fn cut(bytes: &[u8], passing: usize, room: usize) -> Result<Cut, WireError> {
-    let mut cut = Cut::default();
-    cut.length = passing.min(bytes.len());
-    cut.passing = passing - cut.length;
+    let length = passing.min(bytes.len());
+    let mut cut = Cut { pieces: Vec::new(), length, passing: passing - length };
     while cut.passing == 0 && cut.pieces.len() < room {
         let rest = bytes.get(cut.length..).unwrap_or_default();
         let [tag, a, b, c, d, ..] = rest else { break };
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize + 1;
         if length < 5 {
-            return Err(WireError::Length);
+            // What stands before it leaves first.
+            return if cut.length == 0 { Err(WireError::Length) } else { Ok(cut) };
         }
         let shown = length.min(rest.len());
         if is_read(*tag) {
@@ -87,13 +87,14 @@ mod tests {
     fn a_statement_that_is_too_long_to_hold_is_looked_at_by_its_beginning() {
         let bytes = message(b'Q', FRONTEND_LIMIT + 100);
         assert_eq!(cut(&bytes[..FRONTEND_LIMIT - 1], 0, 9).unwrap(), Cut::default());
-        let held = cut(&bytes[..FRONTEND_LIMIT + 1], 0, 9).unwrap();
+        let held = cut(&bytes[..=FRONTEND_LIMIT], 0, 9).unwrap();
         assert_eq!((held.pieces[0].shown, held.passing), (FRONTEND_LIMIT + 1, 104));
     }
 
     #[test]
     fn a_length_below_its_own_size_is_an_error_and_nothing_follows_a_goodbye() {
         assert_eq!(cut(b"Q\0\0\0\x03", 0, 9), Err(WireError::Length));
+        assert_eq!(cut(b"S\0\0\0\x04Q\0\0\0\x03", 0, 9).unwrap().length, 5);
         let bytes = [message(b'X', 0), message(b'Q', 3)].concat();
         assert_eq!(cut(&bytes, 0, 9).unwrap().length, 5);
     }

@@ -60,9 +60,10 @@ impl Walk {
     }
 }
 
-/// CommandComplete, ErrorResponse, ReadyForQuery, ParameterStatus, EmptyQueryResponse, PortalSuspended, the
-/// acknowledgements, what answers Describe, and what begins a COPY from the client.
+/// Whether the message says something that is needed here.
 fn is_heard(tag: u8) -> bool {
+    // CommandComplete, ErrorResponse, ReadyForQuery, ParameterStatus, EmptyQueryResponse, PortalSuspended, the
+    // acknowledgements, what answers Describe, and what begins a COPY from the client.
     matches!(tag, b'C' | b'E' | b'Z' | b'S' | b'I' | b's' | b'1' | b'2' | b'3' | b'T' | b'n' | b'G' | b'W')
 }
 
