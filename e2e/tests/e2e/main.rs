@@ -13,6 +13,7 @@ mod masks;
 mod measured_rules;
 mod not_started;
 mod notified;
+mod passthrough;
 mod people;
 mod policy;
 mod protocol;
