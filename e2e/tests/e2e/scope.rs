@@ -62,7 +62,7 @@ fn the_terms_of_a_request_are_shown_to_everybody_who_has_to_do_with_it() {
          at most 1GB of temporary files, at most 3 connections, at most 60 statements a minute";
     assert!(card.contains(line), "{card}");
     let request = asked["id"].as_str().unwrap();
-    let found = world.belay.json("admin", &["audit", "search", "event:request_made", "--limit", "200"]);
+    let found = world.belay.json("admin", &["audit", "search", "kind:request_made", "--limit", "200"]);
     let made = found["items"].as_array().unwrap().iter().find(|entry| entry["fields"]["request"] == request);
     assert_eq!(made.unwrap()["fields"]["bounds"]["rows"][0]["predicate"], "customer_id = 7");
 }

@@ -60,10 +60,9 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
     match args.act {
         Act::Add { target, column, kind } => {
             let new = NewMask { target, column, shows: kind.to_string() };
-            let mut mask: Mask = client.post(&["masks"], &new).await?;
-            let notes = std::mem::take(&mut mask.notes);
+            let mask: Mask = client.post(&["masks"], &new).await?;
             out.one(&mask);
-            for note in notes {
+            for note in &mask.notes {
                 out.say(&format!("note: {note}"));
             }
             out.say(&format!("sessions on {} were ended and start anew with it", mask.target));

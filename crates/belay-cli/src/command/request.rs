@@ -64,13 +64,13 @@ pub(crate) async fn run(args: &Args, out: &Out) -> Result<ExitCode, Failure> {
         break_glass: args.break_glass,
     };
     let mut request: Request = native::ask(&client, &wanted, &reason).await?;
-    let notes = std::mem::take(&mut request.notes);
     if args.wait && request.state == "pending" {
         out.say(&waiting(&request));
-        request = native::wait(&client, &request).await?;
+        let notes = request.notes.clone();
+        request = Request { notes, ..native::wait(&client, &request).await? };
     }
     out.one(&request);
-    for note in notes {
+    for note in &request.notes {
         out.say(&format!("note: {note}"));
     }
     match (&request.grant, request.state.as_str()) {

@@ -200,8 +200,9 @@ impl Findings {
 
     /// Each resource, and the tables that its patterns cover.
     fn take_resources(&self, scope: &Scope, answer: &mut Feasibility) {
-        let tables: Vec<(&str, &str)> =
+        let mut tables: Vec<(&str, &str)> =
             self.rows.iter().filter(|row| row.0 == "table").map(|row| (row.1.as_str(), row.2.as_str())).collect();
+        tables.sort_unstable();
         for resource in &scope.resources {
             let covered: Vec<_> = tables.iter().filter(|(schema, table)| resource.names(schema, table)).collect();
             if is_exact(resource) {

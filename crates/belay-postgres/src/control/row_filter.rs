@@ -163,7 +163,8 @@ called AS (
     SELECT m[1]::oid AS oid FROM rule, regexp_matches(tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)', 'g') m
     UNION SELECT o.oprcode FROM rule, regexp_matches(tree, ':(?:opno|eqop|sortop) (\d+)', 'g') m
         JOIN pg_operator o ON o.oid = m[1]::oid)
-SELECT 'relation', d.refobjid::regclass::text FROM rule JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass
+SELECT kind, name FROM (
+SELECT 'relation' AS kind, d.refobjid::regclass::text AS name FROM rule JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass
         AND d.objid = rule.oid AND d.refclassid = 'pg_class'::regclass
     WHERE d.refobjid NOT IN ($1::text::regclass, $2::text::regclass)
 UNION SELECT 'function', p.oid::regprocedure::text FROM called JOIN pg_proc p ON p.oid = called.oid
@@ -173,7 +174,8 @@ UNION SELECT 'volatile', p.oid::regprocedure::text FROM called JOIN pg_proc p ON
 UNION SELECT 'query', '' FROM rule WHERE tree LIKE '%{SUBLINK%' OR tree LIKE '%:varattno 0 %'
 UNION SELECT 'column', a.attname FROM rule JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = rule.oid
         AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $2::text::regclass
-        JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND a.attnum > 0";
+        JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND a.attnum > 0) f
+ORDER BY array_position(ARRAY['relation', 'query', 'function', 'volatile', 'column'], kind), name";
 
 /// Why this filter cannot be kept, or `None`. Leaves a view in the transaction, which must be rolled back.
 pub(super) async fn try_filter(
