@@ -112,9 +112,12 @@ def one_way(sources, programs, workshop, server, environment):
     for path in sorted(glob.glob(os.path.join(out, "results", "*.out"))):
         with open(path, encoding="utf-8", errors="backslashreplace") as file:
             outputs[os.path.basename(path).removesuffix(".out")] = file.read()
+    with open(os.path.join(out, "log"), encoding="utf-8", errors="replace") as log:
+        said = log.read()
     if not outputs:
-        with open(os.path.join(out, "log"), encoding="utf-8") as log:
-            raise OSError(f"pg_regress: {log.read()[-400:]}")
+        raise OSError(f"pg_regress: {said[-400:]}")
+    expected = len(re.findall(r"\.\.\. +ok\b", said))
+    print(f"  {expected} of {len(outputs)} outputs are those that PostgreSQL expects", flush=True)
     shutil.rmtree(out)
     return outputs
 
