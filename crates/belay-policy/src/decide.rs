@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_read_grant_permits_reads_of_its_tables_and_session_statements_only() {
         assert_eq!(verdict(Effect::Read, Some("public.orders")), None);
-        assert_eq!(verdict(Effect::Read, Some("orders")), None);
+        assert_eq!(verdict(Effect::Read, Some("orders")), Some(Code::OutsideGrant));
         assert_eq!(verdict(Effect::Session, None), None);
         assert_eq!(verdict(Effect::Read, Some("hr.salaries")), Some(Code::OutsideGrant));
         assert_eq!(verdict(Effect::Read, Some("sales.items")), Some(Code::OutsideGrant));

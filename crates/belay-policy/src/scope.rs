@@ -47,9 +47,8 @@ fn is_settled(resources: &[Resource], relation: &Relation) -> bool {
     match relation.schema.as_deref() {
         Some(schema) if CATALOGS.contains(&schema) => true,
         Some(schema) => resources.iter().any(|resource| resource.names(schema, &relation.name)),
-        None => {
-            relation.name.starts_with("pg_") || resources.iter().any(|resource| resource.table.matches(&relation.name))
-        }
+        // Only without a catalog is a name not settled.
+        None => false,
     }
 }
 

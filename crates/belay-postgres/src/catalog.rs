@@ -43,6 +43,17 @@ pub struct Catalog {
 }
 
 impl Catalog {
+    /// The catalog of the database that a client is in. Gateways keep theirs in a [`keep::CatalogCell`]; this is for
+    /// tests and measurements.
+    ///
+    /// # Errors
+    ///
+    /// Where the server says no, or has more than can be kept.
+    pub async fn of_database(client: &mut tokio_postgres::Client) -> Result<Catalog, String> {
+        let reading = read::read(client).await.map_err(|error| error.to_string())?;
+        Ok(Catalog::new(reading.rows))
+    }
+
     /// The catalog that these rows describe.
     pub fn new(rows: Rows) -> Catalog {
         let guarded: HashSet<u32> =
@@ -158,7 +169,11 @@ impl Catalog {
 
     /// Whether a value of this kind can stand where one of `wanted` is needed without a cast being written.
     pub(crate) fn may_become(&self, given: Kind, wanted: u32) -> bool {
-        let Kind::Of(given) = given else { return true };
+        let given = match given {
+            Kind::Of(given) => given,
+            Kind::Array => return self.type_by_id(wanted).is_none_or(|row| matches!(row.category, 'A' | 'P')),
+            Kind::Any | Kind::Literal => return true,
+        };
         if given == wanted {
             return true;
         }

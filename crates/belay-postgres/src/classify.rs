@@ -35,6 +35,8 @@ use functions::Functions;
 use pg_query::Error;
 use std::sync::Arc;
 
+/// Up to so many bytes a text cannot nest deeper than the caller's stack allows, and a shape is no shorter than it.
+const SHORT: usize = 20;
 /// Bytes of a parser's message that are passed on.
 const LONGEST_REASON: usize = 80;
 
@@ -147,6 +149,11 @@ impl Classifier {
         }
         if let Some(known) = self.verdicts.of_text(place.number, text) {
             return known;
+        }
+        if text.len() <= SHORT {
+            let (reading, _) = self.parse(text, text.len(), Context { catalog: self.catalog.as_ref(), place });
+            self.verdicts.remember_text(place.number, text, &reading);
+            return reading;
         }
         let tokens = match pg_query::scan_tokens(text) {
             Ok(tokens) => tokens,

@@ -136,10 +136,20 @@ fn shared(name: &str) -> Option<PathBuf> {
     Some(folder.join(name)).filter(|path| path.is_file())
 }
 
+/// With the schemas that a catalog would give to names that have none.
+fn settled(statements: &[Statement]) -> Arc<[Statement]> {
+    let mut statements = statements.to_vec();
+    for relation in statements.iter_mut().flat_map(|statement| &mut statement.relations) {
+        let schema = if relation.name.starts_with("pg_") { "pg_catalog" } else { "app" };
+        relation.schema.get_or_insert_with(|| schema.to_owned());
+    }
+    statements.into()
+}
+
 /// The first denial among a case's texts.
 fn denial(classifier: &Classifier, grant: &Grant, case: &Value) -> Option<(String, Arc<[Statement]>, String)> {
     texts(case).into_iter().find_map(|text| {
-        let statements = classifier.classify(&text);
+        let statements = settled(&classifier.classify(&text));
         match decide(grant, &statements, Timestamp(1)) {
             Decision::Permit(_) => None,
             Decision::Deny(denial) => Some((text, statements, denial.message)),

@@ -8,6 +8,8 @@ pub enum Kind {
     Any,
     /// A literal without a type: it becomes what is wanted.
     Literal,
+    /// An array of something.
+    Array,
     /// The type with this id.
     Of(u32),
 }

@@ -143,7 +143,7 @@ pub struct CastRow {
     pub target: u32,
     /// The function behind it; 0 where there is none.
     pub function: u32,
-    /// Applied without being asked for (`i`), or in assignments (`a`).
+    /// Applied without being asked for (`i`).
     pub implicit: bool,
 }
 

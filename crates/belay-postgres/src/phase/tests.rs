@@ -111,6 +111,10 @@ impl Wire {
     /// The statements with what they show.
     fn seen(&self, statements: &[Statement]) -> Vec<Statement> {
         let mut statements = statements.to_vec();
+        // No catalog says here which schema a name without one means.
+        for relation in statements.iter_mut().flat_map(|statement| &mut statement.relations) {
+            relation.schema.get_or_insert_with(|| "app".to_owned());
+        }
         for (number, position) in &self.shows {
             let Some(statement) = statements.get_mut(*number).filter(|one| one.verb == "SELECT") else { continue };
             let relation = Relation { schema: Some("app".to_owned()), name: "c".to_owned() };

@@ -1,1 +1,1 @@
-SELECT castsource, casttarget, castfunc, castcontext <> 'e' FROM pg_cast
+SELECT castsource, casttarget, castfunc, castcontext = 'i' FROM pg_cast

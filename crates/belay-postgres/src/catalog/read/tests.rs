@@ -187,7 +187,7 @@ async fn operators_casts_and_children_are_there() {
     assert_eq!(operator.function, function(&rows, "loud_equals").id);
     let pair = type_named(&rows, "pair").id;
     let cast = rows.casts.iter().find(|row| row.source == pair).unwrap();
-    assert_eq!((cast.target, cast.function, cast.implicit), (25, function(&rows, "pair_text").id, true));
+    assert_eq!((cast.target, cast.function, cast.implicit), (25, function(&rows, "pair_text").id, false));
     let children = |name| relation(&rows, name).children.clone();
     assert_eq!(children("people"), [relation(&rows, "staff").id]);
     assert!(children("events").is_empty(), "its parts are itself");

@@ -37,6 +37,11 @@ impl<'a> Walk<'a> {
                 self.nodes(args);
                 return Value::of(Kind::Of(BOOLEAN));
             }
+            NodeEnum::AArrayExpr(array) => {
+                let AArrayExpr { elements, list_start: _, list_end: _, location: _ } = array;
+                self.nodes(elements);
+                return Value::of(Kind::Array);
+            }
             NodeEnum::SubLink(link) => self.sub_link(link),
             NodeEnum::TypeCast(cast) => {
                 let TypeCast { arg, type_name, location: _ } = cast.as_ref();
@@ -118,10 +123,6 @@ impl<'a> Walk<'a> {
     /// Arrays, rows, fields, XML.
     fn composite(&mut self, kind: &'a NodeEnum) {
         match kind {
-            NodeEnum::AArrayExpr(array) => {
-                let AArrayExpr { elements, list_start: _, list_end: _, location: _ } = array;
-                self.nodes(elements);
-            }
             NodeEnum::RowExpr(row) => {
                 let RowExpr { xpr, args, row_typeid: _, row_format: _, colnames, location: _ } = row.as_ref();
                 self.optional(xpr.as_deref());

@@ -28,14 +28,14 @@ impl<'a> Walk<'a> {
                     same.map(|cast| cast.function).collect()
                 }
                 Kind::Any => catalog.casts_to(named.id).map(|cast| cast.function).collect(),
-                Kind::Literal => Vec::new(),
+                Kind::Literal | Kind::Array => Vec::new(),
             };
             for function in casts.into_iter().filter(|function| catalog.is_guarded(*function)) {
                 self.uses.call(function);
             }
         }
         let is_array = to.is_some_and(|name| !name.array_bounds.is_empty());
-        if is_array { Kind::Any } else { Kind::Of(named.id) }
+        if is_array { Kind::Array } else { Kind::Of(named.id) }
     }
 
     /// What using a value of this type may call.
