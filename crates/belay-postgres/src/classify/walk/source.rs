@@ -167,6 +167,9 @@ impl<'a> Walk<'a> {
         let left = Box::new(self.from_item(larg));
         let right = Box::new(self.from_item(rarg));
         let merged = if *is_natural { self.common_names(&left, &right) } else { names(using_clause) };
+        if *is_natural {
+            self.compute_what_may_be_common(&left, &right);
+        }
         let mut columns = Vec::new();
         for name in &merged {
             let value = self.merged_column(&left, &right, name);
@@ -209,6 +212,18 @@ impl<'a> Walk<'a> {
         let (right, _) = self.expand(right);
         let names = left.iter().filter_map(|column| column.name);
         names.filter(|name| right.iter().any(|column| column.name == Some(name))).collect()
+    }
+
+    /// A function may give columns by any names: then any column of the other side may be compared with one.
+    fn compute_what_may_be_common(&mut self, left: &Item<'a>, right: &Item<'a>) {
+        for (side, other) in [(left, right), (right, left)] {
+            if self.expand(side).1 {
+                for column in self.expand(other).0 {
+                    self.note(&column.value);
+                    self.compute(&column.value);
+                }
+            }
+        }
     }
 
     fn merged_column(&self, left: &Item<'a>, right: &Item<'a>, name: &str) -> Value {
