@@ -1,10 +1,22 @@
-//! What classifying costs, as ratios to the bare parser in the same run.
+//! What classifying costs with a real catalog, as ratios to the bare parser in the same run.
 //!
 //! `cargo run --release -p belay-postgres --example classify_cost`
 
-use belay_postgres::classify::{Classifier, Limits};
+#![allow(clippy::unwrap_used, reason = "a measurement that cannot go on stops")]
+
+use belay_postgres::catalog::Catalog;
+use belay_postgres::catalog::rows::Rows;
+use belay_postgres::classify::{Classifier, Limits, Place, SearchPath};
 use std::hint::black_box;
 use std::time::Instant;
+use testkit::Postgres;
+
+const SCHEMA: &str = "CREATE SCHEMA app;
+    CREATE TABLE app.orders (id int PRIMARY KEY, customer_id int, total numeric, status text, note text, placed timestamptz);
+    CREATE TABLE app.customers (id int PRIMARY KEY, name text, city text, email text, phone text, created date);
+    CREATE TABLE app.lines (order_id int, item_id int);
+    CREATE TABLE app.items (id int PRIMARY KEY, sku text);
+    CREATE TABLE app.prices (item_id int, price numeric, valid daterange);";
 
 /// The sides of a ratio take turns in each round; times are of the fastest round, ratios the median of all.
 const ROUNDS: usize = 21;
@@ -37,7 +49,22 @@ const STATEMENTS: [(&str, &str); 6] = [
     ("begin", "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"),
 ];
 
+/// The catalog of a real server.
+fn catalog_rows() -> Rows {
+    let postgres = Postgres::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        postgres.execute("postgres", SCHEMA).await;
+        Catalog::rows_of_database(&mut postgres.client().await).await.unwrap()
+    })
+}
+
 fn main() {
+    let rows = catalog_rows();
+    let with = |limits| Classifier::new(limits, Some(Catalog::new(rows.clone())));
+    let place_in = |classifier: &Classifier| -> Place {
+        classifier.place(vec![SearchPath::new("public", "role").unwrap()], None, "role")
+    };
     println!(
         "{:28} {:>9} {:>10} {:>10} {:>10} {:>10}",
         "statement", "parse us", "new/parse", "new us", "shape us", "text us"
@@ -45,21 +72,23 @@ fn main() {
     for (name, template) in STATEMENTS {
         let text = template.replace("{n}", "4711");
         let others: Vec<String> = (0..512).map(|n| template.replace("{n}", &(10_000 + n).to_string())).collect();
-        let forgetful = Classifier::new(Limits { cache: 0, ..Limits::default() }, None);
-        let remembering = Classifier::default();
-        remembering.classify(&text);
+        let (forgetful, remembering) = (with(Limits { cache: 0, ..Limits::default() }), with(Limits::default()));
+        let (from_forgetful, from_remembering) = (place_in(&forgetful), place_in(&remembering));
+        let read = remembering.read(&text, &from_remembering);
+        assert!(read.statements.iter().all(|statement| statement.because.is_none()), "{:?}", read.statements);
         let (mut parse, mut fresh, mut shape, mut exact) = (f64::MAX, f64::MAX, f64::MAX, f64::MAX);
         let mut ratios = Vec::new();
         for _ in 0..ROUNDS {
             let bare = micros(200, |_| drop(black_box(pg_query::parse(&text, 0))));
-            let whole = micros(200, |_| drop(black_box(forgetful.classify(&text))));
+            let whole = micros(200, |_| drop(black_box(forgetful.read(&text, &from_forgetful))));
             ratios.push(whole / bare);
             (parse, fresh) = (parse.min(bare), fresh.min(whole));
             // Its texts come once each: a second time they would be known by themselves.
-            let by_shape = Classifier::default();
-            by_shape.classify(&text);
-            shape = shape.min(micros(others.len(), |n| drop(black_box(by_shape.classify(&others[n])))));
-            exact = exact.min(micros(2_000, |_| drop(black_box(remembering.classify(&text)))));
+            let by_shape = with(Limits::default());
+            let place = place_in(&by_shape);
+            by_shape.read(&text, &place);
+            shape = shape.min(micros(others.len(), |n| drop(black_box(by_shape.read(&others[n], &place)))));
+            exact = exact.min(micros(2_000, |_| drop(black_box(remembering.read(&text, &from_remembering)))));
         }
         ratios.sort_by(f64::total_cmp);
         println!("{name:28} {parse:9.2} {:10.2} {fresh:10.2} {shape:10.2} {exact:10.2}", ratios[ROUNDS / 2]);

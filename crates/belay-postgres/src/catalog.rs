@@ -50,8 +50,16 @@ impl Catalog {
     ///
     /// Where the server says no, or has more than can be kept.
     pub async fn of_database(client: &mut tokio_postgres::Client) -> Result<Catalog, String> {
-        let reading = read::read(client).await.map_err(|error| error.to_string())?;
-        Ok(Catalog::new(reading.rows))
+        Catalog::rows_of_database(client).await.map(Catalog::new)
+    }
+
+    /// The rows of [`Catalog::of_database`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn rows_of_database(client: &mut tokio_postgres::Client) -> Result<Rows, String> {
+        read::read(client).await.map(|reading| reading.rows).map_err(|error| error.to_string())
     }
 
     /// The catalog that these rows describe.
