@@ -41,7 +41,7 @@ pub enum Output {
     /// Put this into the ledger; durable before the next output if `durable`.
     Record {
         /// The event.
-        event: Event,
+        event: Box<Event>,
         /// Whether what follows must wait for the disk.
         durable: bool,
     },

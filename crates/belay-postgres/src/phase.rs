@@ -47,6 +47,7 @@ use texts::Texts;
 const PENDING_LIMIT: usize = 4096;
 
 /// A logged-in connection.
+#[allow(clippy::struct_excessive_bools, reason = "each is one fact of its own; none is a phase")]
 pub struct Established {
     texts: Texts,
     /// The grant's masks.

@@ -66,7 +66,7 @@ impl World {
         self.client.batch_execute(&format!("SET search_path = {path}")).await.unwrap();
         let prepared = self.client.prepare(text).await;
         let mut origins = Vec::new();
-        for column in prepared.iter().flat_map(|statement| statement.columns()) {
+        for column in prepared.iter().flat_map(tokio_postgres::Statement::columns) {
             let origin = match (column.table_oid(), column.column_id()) {
                 (Some(table), Some(number)) => self.client.query_opt(ORIGIN, &[&table, &number]).await.unwrap(),
                 _ => None,

@@ -279,8 +279,8 @@ impl Worker {
         {
             tracing::error!(session = %context.session, "stays marked as cut: {error}");
         }
-        let back_end = BackEnd::new(&self.keeper.desk, &self.keeper.targets, &context, backend);
-        let mut relay = Relay::new(joined, self.doors.clone(), back_end);
+        let reach = BackEnd::new(&self.keeper.desk, &self.keeper.targets, &context, backend);
+        let mut relay = Relay::new(joined, self.doors.clone(), reach);
         let ended = relay.run().await;
         if ended.cut {
             metrics::counter!(crate::metrics::SESSION_CUT_IN_TRANSACTION_TOTAL).increment(1);

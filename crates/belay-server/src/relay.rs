@@ -205,7 +205,7 @@ impl Relay {
                     let decision = self.judge(&statements, now);
                     self.handle(Input::Decided(decision), now);
                 }
-                Output::Record { event, durable } => self.record(event, durable, cx),
+                Output::Record { event, durable } => self.record(*event, durable, cx),
                 Output::Close(reason) => self.finish(reason),
                 Output::Cancel => self.errands.cancel(),
                 Output::Look => self.errands.look(),
@@ -336,7 +336,7 @@ impl Relay {
         while let Some(output) = self.connection.poll() {
             match output {
                 Output::ToClient(bytes) => self.client.push(bytes),
-                Output::Record { event, .. } => drop(self.doors.ledger.record_late(event)),
+                Output::Record { event, .. } => drop(self.doors.ledger.record_late(*event)),
                 Output::ToUpstream(_) | Output::Decide(_) | Output::Cancel | Output::Look | Output::Close(_) => {}
             }
         }

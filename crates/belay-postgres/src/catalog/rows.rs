@@ -84,6 +84,7 @@ pub struct ReadRow {
 
 /// One row of `pg_proc`.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "columns of a catalog, not states")]
 pub struct FunctionRow {
     /// Object id.
     pub id: u32,

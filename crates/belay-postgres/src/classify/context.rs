@@ -83,12 +83,11 @@ fn identifiers(value: &str) -> Option<Vec<String>> {
     let mut names = Vec::new();
     let mut rest = value.trim_matches(is_space);
     while !rest.is_empty() {
-        let (name, after) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted_name(quoted)?,
-            None => {
-                let end = rest.find(|letter: char| letter == ',' || is_space(letter)).unwrap_or(rest.len());
-                (rest.get(..end)?.to_lowercase(), rest.get(end..)?)
-            }
+        let (name, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            quoted_name(quoted)?
+        } else {
+            let end = rest.find(|letter: char| letter == ',' || is_space(letter)).unwrap_or(rest.len());
+            (rest.get(..end)?.to_lowercase(), rest.get(end..)?)
         };
         let after = after.trim_start_matches(is_space);
         if name.is_empty() {

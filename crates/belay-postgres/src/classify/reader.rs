@@ -39,7 +39,8 @@ pub(super) fn all(functions: &Functions, context: Context<'_>, text: &str, tree:
         let kind = node.and_then(|node| node.node.as_ref());
         names.extend(kind.and_then(|kind| named(kind, statements.len(), || part(text, *stmt_location, *stmt_len))));
         match kind.map_or(PathChange::None, |kind| path_change(kind, read.new_path.as_deref(), context)) {
-            PathChange::None => {}
+            // One statement does not leave several paths possible.
+            PathChange::None | PathChange::Among(_) => {}
             PathChange::Back => {
                 paths.extend(earlier.iter().filter(|path| !paths.contains(path)).cloned().collect::<Vec<_>>());
                 change = match change {
@@ -47,7 +48,6 @@ pub(super) fn all(functions: &Functions, context: Context<'_>, text: &str, tree:
                     PathChange::To(_) | PathChange::Among(_) => PathChange::Among(paths.clone()),
                 };
             }
-            PathChange::Among(_) => {}
             PathChange::To(path) => {
                 earlier.append(&mut paths);
                 paths.push(path.clone());

@@ -87,8 +87,8 @@ impl<'a> Uses<'a> {
 
     /// Everything that is reached, through views and children too.
     pub(super) fn finish(&self, catalog: Option<&Catalog>) -> Reached {
-        let mut reached = Reached::default();
-        reached.accesses = self.relations.iter().map(|used| used.access(catalog)).collect();
+        let accesses = self.relations.iter().map(|used| used.access(catalog)).collect();
+        let mut reached = Reached { accesses, ..Reached::default() };
         let Some(catalog) = catalog else { return reached };
         let mut calls = self.calls.clone();
         for used in &self.relations {
@@ -146,18 +146,15 @@ impl Use<'_> {
             }
             let Some(relation) = catalog.relation_by_id(id) else { continue };
             calls.extend(called_by_reading(relation));
-            match &view {
+            if let Some(view) = &view {
                 // What a view reads is noted by `through`; only what lies behind that is still to be found.
-                Some(view) => {
-                    open.extend(through(catalog, relation, view, reached));
-                    open.extend(children_through(catalog, relation, view, reached));
-                }
-                None => {
-                    // A child is read in the columns that its parent is.
-                    let via = Via::Parent(named(self.relation));
-                    reached.accesses.push(Access { relation: named(relation), columns: self.taken(), via });
-                    open.extend(relation.children.iter().copied());
-                }
+                open.extend(through(catalog, relation, view, reached));
+                open.extend(children_through(catalog, relation, view, reached));
+            } else {
+                // A child is read in the columns that its parent is.
+                let via = Via::Parent(named(self.relation));
+                reached.accesses.push(Access { relation: named(relation), columns: self.taken(), via });
+                open.extend(relation.children.iter().copied());
             }
         }
     }

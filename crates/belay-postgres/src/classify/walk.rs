@@ -95,8 +95,7 @@ impl<'a> Walk<'a> {
         }
         self.refuse_through_views(&reached);
         let columns = result.into_iter().flat_map(|result| result.0.columns.iter().enumerate());
-        let shows = columns
-            .flat_map(|(position, column)| column.value.origins().filter_map(move |origin| Some((position, origin))));
+        let shows = columns.flat_map(|(position, column)| column.value.origins().map(move |origin| (position, origin)));
         let shows =
             shows.filter_map(|(position, origin)| self.uses.shown(position, origin.uses, origin.column)).collect();
         let mut statement = self.findings.into_statement(verb);

@@ -52,7 +52,7 @@ impl Recorder {
     ) -> (u64, Output) {
         let event = self.statement(text, values, statements, None, now);
         // Reads and session statements change nothing, so they need not wait for the disk.
-        (self.last, Output::Record { event, durable: worst(statements) > Effect::Read })
+        (self.last, Output::Record { event: Box::new(event), durable: worst(statements) > Effect::Read })
     }
 
     /// A refusal.
@@ -65,7 +65,7 @@ impl Recorder {
         now: Timestamp,
     ) -> Output {
         let event = self.statement(text, values, statements, Some(code), now);
-        Output::Record { event, durable: false }
+        Output::Record { event: Box::new(event), durable: false }
     }
 
     /// How a permitted statement ended.
@@ -85,7 +85,7 @@ impl Recorder {
 
     fn ended(&self, statement: u64, outcome: Outcome, transaction: TransactionStatus, now: Timestamp) -> Output {
         let kind = EventKind::Outcome { statement, outcome, transaction };
-        Output::Record { event: self.event(kind, now), durable: false }
+        Output::Record { event: Box::new(self.event(kind, now)), durable: false }
     }
 
     fn statement(

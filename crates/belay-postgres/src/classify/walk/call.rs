@@ -64,7 +64,6 @@ impl<'a> Walk<'a> {
         let guarded: Vec<&FunctionRow> =
             candidates.iter().copied().filter(|function| catalog.is_guarded(function.id)).collect();
         match (own, guarded.first()) {
-            (true, None) => self.called_own(schema, name, args),
             (true, Some(other)) if schema.is_empty() => {
                 let (other, dot) = (uses::name_of(other), '.');
                 let because = format!("{name} may mean {other}: write pg_catalog{dot}{name}");
@@ -77,7 +76,7 @@ impl<'a> Walk<'a> {
             }
             // What extensions bring and is harmless.
             (false, None) if !candidates.is_empty() => {}
-            (false, None) => self.called_own(schema, name, args),
+            (_, None) => self.called_own(schema, name, args),
         }
         result_of(catalog, &candidates)
     }

@@ -35,7 +35,7 @@ fn weighed(node: &Node) -> Option<(&str, Weight)> {
         NodeEnum::GroupingFunc(_) => full("grouping"),
         NodeEnum::MergeSupportFunc(_) => full("merge_action"),
         NodeEnum::SubLink(link) => of_sub_link(link),
-        NodeEnum::CaseExpr(case) => of_case(case),
+        NodeEnum::CaseExpr(case) => Some(of_case(case)),
         NodeEnum::AArrayExpr(_) => full("array"),
         NodeEnum::RowExpr(_) => full("row"),
         NodeEnum::CoalesceExpr(_) => full("coalesce"),
@@ -63,10 +63,10 @@ fn of_cast(cast: &TypeCast) -> Option<(&str, Weight)> {
     }
 }
 
-fn of_case(case: &CaseExpr) -> Option<(&str, Weight)> {
+fn of_case(case: &CaseExpr) -> (&str, Weight) {
     match case.defresult.as_deref().and_then(weighed) {
-        Some((name, Weight::Full)) => Some((name, Weight::Full)),
-        _ => Some(("case", Weight::Weak)),
+        Some((name, Weight::Full)) => (name, Weight::Full),
+        _ => ("case", Weight::Weak),
     }
 }
 

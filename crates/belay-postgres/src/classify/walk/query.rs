@@ -145,7 +145,7 @@ impl<'a> Walk<'a> {
     /// The items of FROM, seen by all that follows.
     pub(super) fn from(&mut self, nodes: &'a [Node]) {
         for node in nodes {
-            let item = self.from_item(node);
+            let item = self.source_item(node);
             if let Some(scope) = self.scopes.last_mut() {
                 scope.items.push(item);
             }

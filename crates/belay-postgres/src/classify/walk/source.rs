@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 impl<'a> Walk<'a> {
     /// One item of FROM. Its sources can be seen from now on.
-    pub(super) fn from_item(&mut self, node: &'a Node) -> Item<'a> {
+    pub(super) fn source_item(&mut self, node: &'a Node) -> Item<'a> {
         match &node.node {
             Some(NodeEnum::RangeVar(table)) => self.table(table),
             Some(NodeEnum::JoinExpr(join)) => self.join(join),
@@ -35,7 +35,7 @@ impl<'a> Walk<'a> {
                 self.optional(repeatable.as_deref());
                 self.nodes(args);
                 match relation.as_deref() {
-                    Some(relation) => self.from_item(relation),
+                    Some(relation) => self.source_item(relation),
                     None => self.derived(None, Rows::default()),
                 }
             }
@@ -76,17 +76,17 @@ impl<'a> Walk<'a> {
             return self.push(Some(name), None, SourceKind::Rows(renamed(rows, alias)));
         }
         let name = alias.map_or(table.relname.as_str(), |alias| &alias.aliasname);
-        match self.relation(table) {
-            Some((relation, uses)) => {
-                let names = alias.map(|alias| names(&alias.colnames)).unwrap_or_default();
-                let schema = alias.is_none().then_some(relation.schema.as_str());
-                self.push(Some(name), schema, SourceKind::Table { relation, uses, names })
-            }
-            None => {
-                let schema = (alias.is_none() && !table.schemaname.is_empty()).then_some(table.schemaname.as_str());
-                self.push(Some(name), schema, SourceKind::Rows(Rc::new(Rows { columns: Vec::new(), open: true })))
-            }
-        }
+        let kind = if let Some((relation, uses)) = self.relation(table) {
+            let names = alias.map(|alias| names(&alias.colnames)).unwrap_or_default();
+            SourceKind::Table { relation, uses, names }
+        } else {
+            SourceKind::Rows(Rc::new(Rows { columns: Vec::new(), open: true }))
+        };
+        let schema = match &kind {
+            SourceKind::Table { relation, .. } => Some(relation.schema.as_str()),
+            SourceKind::Rows(_) => Some(table.schemaname.as_str()).filter(|schema| !schema.is_empty()),
+        };
+        self.push(Some(name), schema.filter(|_| alias.is_none()), kind)
     }
 
     /// The relation that is named, and where its use is noted; none without a catalog, or where it does not have it.
@@ -164,8 +164,8 @@ impl<'a> Walk<'a> {
             self.not_understood();
             return self.derived(None, Rows { columns: Vec::new(), open: true });
         };
-        let left = Box::new(self.from_item(larg));
-        let right = Box::new(self.from_item(rarg));
+        let left = Box::new(self.source_item(larg));
+        let right = Box::new(self.source_item(rarg));
         let merged = if *is_natural { self.common_names(&left, &right) } else { names(using_clause) };
         if *is_natural {
             self.compute_what_may_be_common(&left, &right);

@@ -67,8 +67,8 @@ pub(super) fn kind_of(constant: &AConst) -> Kind {
     match &constant.val {
         Some(a_const::Val::Ival(_)) => Kind::Of(INTEGER),
         Some(a_const::Val::Boolval(_)) => Kind::Of(BOOLEAN),
-        Some(a_const::Val::Sval(_)) => Kind::Literal,
         Some(a_const::Val::Fval(_) | a_const::Val::Bsval(_)) => Kind::Any,
-        None => Kind::Literal,
+        // NULL has no type either.
+        Some(a_const::Val::Sval(_)) | None => Kind::Literal,
     }
 }
