@@ -13,6 +13,8 @@ pub mod wire;
 
 mod back;
 mod cancel;
+#[doc(hidden)]
+pub mod capture;
 mod channel_binding;
 mod control;
 mod engine;
@@ -20,6 +22,8 @@ mod front;
 mod mask;
 mod phase;
 mod random;
+#[doc(hidden)]
+pub mod revert;
 mod scram;
 mod target_tls;
 
