@@ -2,6 +2,7 @@
 
 use crate::{Code, Effect, FunctionName, Relation};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What the engine's grammar and the target's catalog say of one statement. Holds no bytes of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,9 @@ pub struct Access {
     pub columns: Vec<ColumnUse>,
     /// How the statement comes to it.
     pub via: Via,
+    /// Tables that it shares rows with: what it inherits from or is a partition of, and what inherits from it or is its
+    /// partition. By schema and name.
+    pub kin: Arc<[Relation]>,
 }
 
 /// How a statement comes to a relation.

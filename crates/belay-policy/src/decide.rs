@@ -101,6 +101,17 @@ fn outside_denial(grant: &Grant, statement: &Statement, outside: &Outside<'_>) -
                 hint: format!("write {} without its schema", relation.name),
             };
         }
+        Outside::Shares(relation, filtered) => {
+            return Denial {
+                code: Code::OutsideGrant,
+                message: format!("refused: {} on {relation}, which shares rows with {filtered}", statement.verb),
+                detail: format!(
+                    "{} shows some rows of {filtered} only. The statement was not sent to the database.",
+                    grant.id
+                ),
+                hint: format!("read {} without its schema", filtered.table),
+            };
+        }
     };
     let through = outside.through(statement).map(|via| format!(", which {via} reads")).unwrap_or_default();
     Denial {
@@ -217,7 +228,8 @@ mod tests {
             Shown { position: place, access: 0, column: place }
         };
         statement.shows = columns.iter().enumerate().filter(|(_, text)| !text.ends_with('!')).map(shown).collect();
-        statement.accesses = vec![Access { relation, columns: columns.iter().map(used).collect(), via }];
+        statement.accesses =
+            vec![Access { relation, columns: columns.iter().map(used).collect(), via, kin: Vec::new().into() }];
         statement
     }
 
@@ -265,6 +277,30 @@ mod tests {
         }
     }
 
+    fn kin(names: &[&str]) -> std::sync::Arc<[Relation]> {
+        names.iter().map(|name| Relation { schema: Some("app".to_owned()), name: (*name).to_owned() }).collect()
+    }
+
+    #[test]
+    fn a_mask_holds_in_all_that_shares_rows_with_its_table() {
+        let mut grant = grant(&["app.*"]);
+        let mask = |column: &str, kind| Mask { column: column.parse().unwrap(), kind };
+        grant.masks = vec![mask("app.c.email", MaskKind::LastFour)];
+        let of_kin = |names: &[&str], columns: &[&str]| {
+            let mut statement = read("app.c_2026", columns, Via::Named);
+            statement.accesses[0].kin = kin(names);
+            statement
+        };
+        let masked = |kind| Ok(vec![Masked { statement: 0, position: 0, kind }]);
+        assert_eq!(said(&grant, of_kin(&["b", "c"], &["email", "id"])), masked(MaskKind::LastFour));
+        assert_eq!(said(&grant, of_kin(&["b", "d"], &["email", "id"])), Ok(Vec::new()));
+        assert_eq!(said(&grant, of_kin(&["c"], &["email!"])).unwrap_err().0, Code::Masked);
+        grant.masks.push(mask("app.c_2026.email", MaskKind::Null));
+        assert_eq!(said(&grant, of_kin(&["c"], &["email"])), masked(MaskKind::Null));
+        grant.masks.push(mask("app.b.email", MaskKind::Withheld));
+        assert_eq!(said(&grant, of_kin(&["b", "c"], &["email"])).unwrap_err().0, Code::Masked);
+    }
+
     #[test]
     fn functions_are_called_where_the_grant_names_them() {
         let mut grant = grant(&["app.*"]);
@@ -282,6 +318,12 @@ mod tests {
             vec![RowFilter { table: "app.orders".parse().unwrap(), predicate: "customer_id = 7".to_owned() }];
         assert_eq!(said(&grant, read("app.orders", &["id"], Via::Named)).unwrap_err().0, Code::OutsideGrant);
         assert_eq!(said(&grant, read("app.orders", &["id"], Via::Filtered)), Ok(Vec::new()));
+        grant.resources.push("app.orders_eu".parse().unwrap());
+        let mut part = read("app.orders_eu", &["id"], Via::Named);
+        part.accesses[0].kin = kin(&["orders"]);
+        let (code, message) = said(&grant, part).unwrap_err();
+        let expected = "refused: TEST on app.orders_eu, which shares rows with app.orders";
+        assert_eq!((code, message.as_str()), (Code::OutsideGrant, expected));
     }
 
     #[test]

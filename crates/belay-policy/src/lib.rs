@@ -4,6 +4,7 @@
 //! place that can mint a [`Permit`].
 
 mod decide;
+mod kin;
 mod lifecycle;
 mod mask;
 mod rules;

@@ -1,7 +1,8 @@
 //! Masked columns: which uses of them are refused, and which of them a result shows.
 
 use crate::Masked;
-use belay_model::{Mask, MaskKind, Relation, Statement};
+use crate::kin::{names, names_any};
+use belay_model::{Access, Mask, MaskKind, Relation, Statement};
 
 /// The first masked column that the statement does more with than to show it.
 pub(crate) fn misused<'a>(masks: &[Mask], statement: &'a Statement) -> Option<(&'a Relation, &'a str)> {
@@ -9,7 +10,7 @@ pub(crate) fn misused<'a>(masks: &[Mask], statement: &'a Statement) -> Option<(&
         return None;
     }
     statement.accesses.iter().find_map(|access| {
-        let column = access.columns.iter().find(|column| match of(masks, &access.relation, &column.name) {
+        let column = access.columns.iter().find(|column| match of(masks, access, &column.name) {
             Some(MaskKind::Withheld) => true,
             Some(_) => column.computed,
             None => false,
@@ -27,18 +28,28 @@ pub(crate) fn shown(masks: &[Mask], statements: &[Statement]) -> Vec<Masked> {
         statement.shows.iter().filter_map(move |shown| {
             let access = statement.accesses.get(usize::from(shown.access))?;
             let column = access.columns.get(usize::from(shown.column))?;
-            let kind = of(masks, &access.relation, &column.name)?.clone();
+            let kind = of(masks, access, &column.name)?.clone();
             Some(Masked { statement: number, position: shown.position, kind })
         })
     });
     all.collect()
 }
 
-/// How a column is masked. A mask without a column masks them all.
-fn of<'a>(masks: &'a [Mask], relation: &Relation, column: &str) -> Option<&'a MaskKind> {
-    let schema = relation.schema.as_deref()?;
-    let mask = masks.iter().find(|mask| {
-        mask.column.names(schema, &relation.name) && mask.column.column.as_deref().is_none_or(|name| name == column)
-    })?;
-    Some(&mask.kind)
+/// How a column is masked. A mask without a column masks them all. A mask holds in every table that shares rows with its
+/// own: a partition, what inherits from it, and what that comes from. Of several, one that withholds counts, else the
+/// table's own, else the first.
+fn of<'a>(masks: &'a [Mask], access: &Access, column: &str) -> Option<&'a MaskKind> {
+    let (mut own, mut of_kin) = (None, None);
+    for mask in masks.iter().filter(|mask| mask.column.column.as_deref().is_none_or(|name| name == column)) {
+        let is_own = names(&mask.column, &access.relation);
+        if !is_own && !names_any(&mask.column, &access.kin) {
+            continue;
+        }
+        if mask.kind == MaskKind::Withheld {
+            return Some(&mask.kind);
+        }
+        let place = if is_own { &mut own } else { &mut of_kin };
+        place.get_or_insert(&mask.kind);
+    }
+    own.or(of_kin)
 }

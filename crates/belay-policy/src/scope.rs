@@ -1,5 +1,6 @@
 //! Whether a grant covers what a statement takes: relations, columns, functions.
 
+use crate::kin::names_any;
 use belay_model::{Access, ColumnUse, FunctionName, Grant, Pattern, Relation, Resource, Statement, Via};
 
 /// Schemas of the database's own catalog, readable for introspection. What in them holds values or secrets is refused
@@ -17,6 +18,8 @@ pub(crate) enum Outside<'a> {
     Function(&'a FunctionName),
     /// A relation of which only some rows are shown, through a view that stands first in the search path.
     Unfiltered(&'a Relation),
+    /// A relation that shares rows with one of which only some are shown, which is named second.
+    Shares(&'a Relation, &'a Resource),
 }
 
 impl Outside<'_> {
@@ -31,7 +34,7 @@ impl Outside<'_> {
 }
 
 /// The first thing that the statement takes and the grant does not name.
-pub(crate) fn outside<'a>(grant: &Grant, statement: &'a Statement) -> Option<Outside<'a>> {
+pub(crate) fn outside<'a>(grant: &'a Grant, statement: &'a Statement) -> Option<Outside<'a>> {
     let unsettled = statement.relations.iter().find(|relation| !is_settled(&grant.resources, relation));
     unsettled
         .map(Outside::Relation)
@@ -52,7 +55,7 @@ fn is_settled(resources: &[Resource], relation: &Relation) -> bool {
     }
 }
 
-fn outside_access<'a>(grant: &Grant, access: &'a Access) -> Option<Outside<'a>> {
+fn outside_access<'a>(grant: &'a Grant, access: &'a Access) -> Option<Outside<'a>> {
     let relation = &access.relation;
     if let Via::View(view) = &access.via
         && grant.resources.iter().any(|resource| names_exactly(resource, view))
@@ -68,6 +71,12 @@ fn outside_access<'a>(grant: &Grant, access: &'a Access) -> Option<Outside<'a>> 
     let filter = grant.bounds.rows.iter().find(|filter| filter.table.names(schema, &relation.name));
     if filter.is_some() && access.via != Via::Filtered {
         return Some(Outside::Unfiltered(relation));
+    }
+    let of_kin = grant.bounds.rows.iter().find(|filter| names_any(&filter.table, &access.kin));
+    if let Some(filter) = of_kin
+        && access.via != Via::Filtered
+    {
+        return Some(Outside::Shares(relation, &filter.table));
     }
     let named: Vec<&Resource> =
         grant.resources.iter().filter(|resource| resource.names(schema, &relation.name)).collect();

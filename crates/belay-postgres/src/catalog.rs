@@ -6,6 +6,7 @@
 mod index;
 #[doc(hidden)]
 pub mod keep;
+mod kin;
 mod kind;
 pub(crate) mod read;
 pub mod rows;
@@ -14,10 +15,12 @@ pub use keep::{CatalogCell, Edition};
 pub use kind::Kind;
 
 use crate::mask::MaskedColumns;
-use belay_model::Mask;
+use belay_model::{Mask, MaskKind, Relation};
 use index::{ByName, Index};
+use kin::Kin;
 use rows::{CastRow, ColumnRow, FIRST_USER_ID, FunctionRow, OperatorRow, RelationRow, Rows, TypeRow};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Extensions that are known to be harmless.
 const HARMLESS: &str = include_str!("catalog/harmless.txt");
@@ -40,6 +43,7 @@ pub struct Catalog {
     called_by_types: HashMap<u32, Vec<u32>>,
     /// Whether any operator or cast leads to a guarded function, so that types of operands matter.
     typed: bool,
+    kin: Kin,
 }
 
 impl Catalog {
@@ -80,6 +84,7 @@ impl Catalog {
             called_by_types: called_by_types(&rows, &guarded),
             guarded,
             typed,
+            kin: Kin::new(&rows.relations),
             rows,
         }
     }
@@ -134,35 +139,29 @@ impl Catalog {
         self.rows.casts.iter().filter(move |cast| cast.target == target)
     }
 
-    /// The masked columns as the target numbers them, in whatever inherits from a masked table too.
-    pub(crate) fn masked(&self, masks: &[Mask]) -> MaskedColumns {
-        let mut found = Vec::new();
-        for mask in masks {
-            let tables = self.rows.relations.iter().filter(|table| mask.column.names(&table.schema, &table.name));
-            for table in tables.flat_map(|table| self.with_heirs(table)) {
-                let named = |column: &&ColumnRow| mask.column.column.as_deref().is_none_or(|name| name == column.name);
-                found.extend(
-                    table.columns.iter().filter(named).map(|column| (table.id, column.number, mask.kind.clone())),
-                );
-            }
-        }
-        MaskedColumns::new(found)
+    /// The tables that share rows with this one.
+    pub(crate) fn kin(&self, relation: u32) -> Arc<[Relation]> {
+        self.kin.names(relation, |id| self.relation_by_id(id))
     }
 
-    /// A table, and all that inherit from it.
-    fn with_heirs<'c>(&'c self, table: &'c RelationRow) -> Vec<&'c RelationRow> {
-        let mut all = vec![table];
-        let mut place = 0;
-        while let Some(one) = all.get(place) {
-            let heirs: Vec<&RelationRow> = one.children.iter().filter_map(|id| self.relation_by_id(*id)).collect();
-            for heir in heirs {
-                if all.iter().all(|known| known.id != heir.id) {
-                    all.push(heir);
-                }
+    /// The masked columns as the target numbers them, in whatever shares rows with a masked table too. Of several masks
+    /// of one column it is as in the policy: one that withholds, else the table's own, else the first.
+    pub(crate) fn masked(&self, masks: &[Mask]) -> MaskedColumns {
+        let (mut own, mut of_kin, mut withheld) = (Vec::new(), Vec::new(), Vec::new());
+        for mask in masks {
+            let tables = self.rows.relations.iter().filter(|table| mask.column.names(&table.schema, &table.name));
+            for table in tables {
+                own.extend(masked_in(table, mask));
+                let kin = self.kin.ids(table.id);
+                of_kin
+                    .extend(kin.iter().filter_map(|id| self.relation_by_id(*id)).flat_map(|kin| masked_in(kin, mask)));
             }
-            place += 1;
         }
-        all
+        for list in [&own, &of_kin] {
+            withheld.extend(list.iter().filter(|(_, _, kind)| *kind == MaskKind::Withheld).cloned());
+        }
+        // The last of them holds.
+        MaskedColumns::new(of_kin.into_iter().rev().chain(own.into_iter().rev()).chain(withheld))
     }
 
     /// Whether a grant has to name this function.
@@ -207,6 +206,11 @@ impl Catalog {
     pub fn is_typed(&self) -> bool {
         self.typed
     }
+}
+
+fn masked_in(table: &RelationRow, mask: &Mask) -> impl Iterator<Item = (u32, i16, MaskKind)> {
+    let named = |column: &&ColumnRow| mask.column.column.as_deref().is_none_or(|name| name == column.name);
+    table.columns.iter().filter(named).map(|column| (table.id, column.number, mask.kind.clone()))
 }
 
 fn called_by_types(rows: &Rows, guarded: &HashSet<u32>) -> HashMap<u32, Vec<u32>> {

@@ -142,3 +142,76 @@ fn no_detour_shows_the_value() {
     assert!(leaks.is_empty(), "{}", leaks.join("\n"));
     assert_eq!(raw.tags("SELECT 1"), "TDCZ");
 }
+
+/// A table with partitions of partitions, and one that others inherit from.
+const FAMILIES: &str = "
+    CREATE TABLE public.people (id int, email text, region text) PARTITION BY LIST (region);
+    CREATE TABLE public.people_eu PARTITION OF public.people FOR VALUES IN ('eu') PARTITION BY LIST (id);
+    CREATE TABLE public.people_eu_1 PARTITION OF public.people_eu FOR VALUES IN (1);
+    CREATE TABLE public.people_us PARTITION OF public.people FOR VALUES IN ('us');
+    INSERT INTO public.people VALUES (1, 'a@example', 'eu'), (2, 'b@example', 'us');
+    CREATE TABLE public.base (id int, email text);
+    CREATE TABLE public.staff (desk int) INHERITS (public.base);
+    CREATE TABLE public.guests (host int) INHERITS (public.base);
+    INSERT INTO public.staff VALUES (3, 'c@example', 1);
+    INSERT INTO public.guests VALUES (4, 'd@example', 1)";
+
+#[test]
+fn a_mask_holds_in_partitions_children_and_parents() {
+    // The masked table; those that share rows with it; one that does not.
+    for (masked, kin, beside) in [
+        ("people", &["people_eu", "people_eu_1", "people_us"][..], None),
+        ("people_eu_1", &["people", "people_eu"], Some("people_us")),
+        ("staff", &["base"], Some("guests")),
+        ("base", &["staff", "guests"], None),
+    ] {
+        for kind in ["hash", "withheld"] {
+            let world = World::start();
+            world.direct(FAMILIES);
+            world
+                .belay
+                .run("admin", &["mask", "add", "orders", &format!("public.{masked}.email"), "--kind", kind])
+                .ok();
+            let ticket = world.belay.grant(&["public.*"], "30m");
+            for table in kin.iter().chain([&masked]) {
+                let shown = world.sql(&ticket, &format!("SELECT email FROM {table} UNION ALL SELECT 'end'"));
+                assert!(!shown.out.contains(SECRET), "{masked} {kind} {table}: {}", shown.out);
+                assert_eq!(shown.code == 0, kind == "hash", "{masked} {kind} {table}: {}", shown.err);
+                for sql in ["WHERE email = 'a@example'", "ORDER BY email", "GROUP BY email"] {
+                    let refused = world.sql(&ticket, &format!("SELECT count(*) FROM {table} {sql}"));
+                    assert!(refused.err.contains("[BLY-1012]"), "{masked} {kind} {table} {sql}: {}", refused.err);
+                }
+                let prepared = format!("PREPARE p AS SELECT email FROM {table}; EXECUTE p");
+                let shown = world.script(&ticket, &prepared);
+                assert!(!shown.out.contains(SECRET), "{masked} {kind} {table}: {}", shown.out);
+                let role = world.role(&ticket);
+                let held = format!("SELECT has_column_privilege('{role}', 'public.{table}', 'email', 'SELECT')");
+                assert_eq!(world.direct(&held) == "t", kind == "hash", "{masked} {kind} {table}");
+                world.sql(&ticket, &format!("SELECT id FROM {table}")).ok();
+            }
+            if let Some(beside) = beside {
+                let shown = world.sql(&ticket, &format!("SELECT email FROM {beside} WHERE email <> ''")).ok();
+                assert!(shown.out.contains(SECRET), "{masked} {kind} {beside}: {}", shown.out);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_filter_is_not_gone_round_through_a_partition() {
+    let world = World::start();
+    world.direct(FAMILIES);
+    for (filtered, round) in [("people", "people_us"), ("people_us", "people"), ("staff", "base"), ("base", "guests")] {
+        let rows = format!("public.{filtered}: id > 90");
+        let words = ["request", "orders", "public.*", "--rows", &rows, "--for", "30m", "-m", "a test"];
+        let asked = world.belay.json("alice", &words);
+        let approved = world.belay.json("bob", &["approve", asked["id"].as_str().unwrap()]);
+        let ticket = world.belay.claim("alice", approved["grant"]["id"].as_str().unwrap());
+        assert_eq!(world.sql(&ticket, &format!("SELECT email FROM {filtered}")).ok().out, "");
+        let refused = world.sql(&ticket, &format!("SELECT email FROM {round}"));
+        assert!(refused.err.contains(&format!("which shares rows with public.{filtered} [BLY-")), "{}", refused.err);
+        let role = world.role(&ticket);
+        let held = format!("SELECT has_any_column_privilege('{role}', 'public.{round}', 'SELECT')");
+        assert_eq!(world.direct(&held), "f", "{filtered} {round}");
+    }
+}

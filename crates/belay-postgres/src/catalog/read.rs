@@ -111,6 +111,7 @@ fn relation(row: &Row) -> Result<RelationRow, ReadError> {
         reads: Vec::new(),
         calls: Vec::new(),
         children: Vec::new(),
+        parts: Vec::new(),
     })
 }
 
@@ -184,6 +185,7 @@ fn dependency(row: &Row) -> Result<Use, ReadError> {
         "function" => User::Function,
         "aggregate" => User::Aggregate,
         "parent" => User::Parent,
+        "partitioned" => User::Partitioned,
         _ => return Err(ReadError::Strange("a definition of an unknown kind")),
     };
     Ok(Use { user, id: row.try_get(1)?, used: used(row)? })

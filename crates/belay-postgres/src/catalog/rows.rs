@@ -1,6 +1,8 @@
 //! What is read of a target's catalog, as plain rows. Identifiers are as the catalog stores them; object ids are the
 //! target's own.
 
+use belay_model::Relation;
+
 /// Everything of one database that a verdict can depend on.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
@@ -39,6 +41,15 @@ pub struct RelationRow {
     pub calls: Vec<u32>,
     /// Tables that inherit from it, directly; none where it is partitioned.
     pub children: Vec<u32>,
+    /// Its partitions, directly.
+    pub parts: Vec<u32>,
+}
+
+impl RelationRow {
+    /// Its full name.
+    pub fn named(&self) -> Relation {
+        Relation { schema: Some(self.schema.clone()), name: self.name.clone() }
+    }
 }
 
 /// What kind of relation it is.

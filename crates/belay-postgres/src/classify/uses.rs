@@ -114,7 +114,11 @@ impl Use<'_> {
             Via::Filtered => named(catalog.and_then(|catalog| behind(catalog, self.relation)).unwrap_or(self.relation)),
             _ => named(self.relation),
         };
-        Access { relation, columns: self.taken(), via: self.via.clone() }
+        let kin = catalog.map(|catalog| match self.via {
+            Via::Filtered => catalog.kin(behind(catalog, self.relation).unwrap_or(self.relation).id),
+            _ => catalog.kin(self.relation.id),
+        });
+        Access { relation, columns: self.taken(), via: self.via.clone(), kin: kin.unwrap_or_default() }
     }
 
     fn taken(&self) -> Vec<ColumnUse> {
@@ -153,7 +157,12 @@ impl Use<'_> {
             } else {
                 // A child is read in the columns that its parent is.
                 let via = Via::Parent(named(self.relation));
-                reached.accesses.push(Access { relation: named(relation), columns: self.taken(), via });
+                reached.accesses.push(Access {
+                    relation: named(relation),
+                    columns: self.taken(),
+                    via,
+                    kin: catalog.kin(relation.id),
+                });
                 open.extend(relation.children.iter().copied());
             }
         }
@@ -174,7 +183,12 @@ fn through(catalog: &Catalog, relation: &RelationRow, view: &Relation, reached: 
         let whole = read.columns.contains(&0);
         let used = base.columns.iter().filter(|column| whole || read.columns.contains(&column.number));
         let columns = used.map(|column| ColumnUse { name: column.name.clone(), computed: true }).collect();
-        reached.accesses.push(Access { relation: named(base), columns, via: Via::View(view.clone()) });
+        reached.accesses.push(Access {
+            relation: named(base),
+            columns,
+            via: Via::View(view.clone()),
+            kin: catalog.kin(base.id),
+        });
     }
     relation.reads.iter().map(|read| read.relation).collect()
 }
@@ -184,7 +198,12 @@ fn children_through(catalog: &Catalog, relation: &RelationRow, view: &Relation, 
     let children = relation.children.iter().filter_map(|id| catalog.relation_by_id(*id));
     for child in children {
         let all = child.columns.iter().map(|column| ColumnUse { name: column.name.clone(), computed: true });
-        reached.accesses.push(Access { relation: named(child), columns: all.collect(), via: Via::View(view.clone()) });
+        reached.accesses.push(Access {
+            relation: named(child),
+            columns: all.collect(),
+            via: Via::View(view.clone()),
+            kin: catalog.kin(child.id),
+        });
     }
     relation.children.clone()
 }
@@ -209,7 +228,7 @@ pub(super) fn behind<'c>(catalog: &'c Catalog, view: &RelationRow) -> Option<&'c
 }
 
 pub(super) fn named(relation: &RelationRow) -> Relation {
-    Relation { schema: Some(relation.schema.clone()), name: relation.name.clone() }
+    relation.named()
 }
 
 pub(super) fn name_of(function: &FunctionRow) -> FunctionName {

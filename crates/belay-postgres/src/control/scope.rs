@@ -105,8 +105,8 @@ fn like(pattern: &Pattern) -> String {
     text
 }
 
-/// The beginning of the queries that look at what a scope names: `wanted`, `shut` (what is withheld, in children and
-/// parents too), `named` (relations with what is wanted of them), `seen` (what views read that only a pattern names),
+/// The beginning of the queries that look at what a scope names: `wanted`, `shut` (what is withheld, in all that shares
+/// rows with it, too: below and above it, but not beside it), `named` (relations with what is wanted of them), `seen` (what views read that only a pattern names),
 /// `barred` (those of them that show more than is named), `rel` (what is left), and `fun` (functions).
 ///
 /// Foreign tables are named by name only, because they reach other systems. Schemas of Belay's own are named by nothing.
@@ -114,11 +114,12 @@ pub(super) const NAMED: &str = r"
 WITH RECURSIVE me AS (SELECT oid, rolname FROM pg_roles WHERE rolname = $1),
 wanted AS (SELECT * FROM unnest($2, $3, $4, $5) AS w (schema, name, exact, col)),
 shut AS (
-    SELECT c.oid, h.col FROM unnest($6, $7, $8) AS h (schema, name, col)
+    SELECT c.oid, h.col, d.up FROM unnest($6, $7, $8) AS h (schema, name, col)
         JOIN pg_namespace n ON n.nspname = h.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = h.name
+        CROSS JOIN (VALUES (true), (false)) AS d (up)
     UNION
-    SELECT CASE WHEN i.inhparent = s.oid THEN i.inhrelid ELSE i.inhparent END, s.col
-    FROM shut s JOIN pg_inherits i ON i.inhparent = s.oid OR (i.inhrelid = s.oid AND s.col IS NOT NULL)),
+    SELECT CASE WHEN s.up THEN i.inhparent ELSE i.inhrelid END, s.col, s.up
+    FROM shut s JOIN pg_inherits i ON s.oid = CASE WHEN s.up THEN i.inhrelid ELSE i.inhparent END),
 named AS MATERIALIZED (
     SELECT c.oid, c.relkind, c.relnamespace, n.nspname, c.relname, bool_or(w.col IS NULL) AS whole,
         bool_or(w.exact AND w.col IS NULL) AS by_name, array_agg(w.col) FILTER (WHERE w.col IS NOT NULL) AS cols

@@ -119,7 +119,7 @@ impl Wire {
             let Some(statement) = statements.get_mut(*number).filter(|one| one.verb == "SELECT") else { continue };
             let relation = Relation { schema: Some("app".to_owned()), name: "c".to_owned() };
             let columns = vec![ColumnUse { name: "email".to_owned(), computed: false }];
-            statement.accesses = vec![Access { relation, columns, via: Via::Named }];
+            statement.accesses = vec![Access { relation, columns, via: Via::Named, kin: Vec::new().into() }];
             statement.shows.push(Shown { position: *position, access: 0, column: 0 });
         }
         statements

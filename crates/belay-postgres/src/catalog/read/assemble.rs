@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 /// The answers, as they came.
 #[derive(Default)]
 pub(super) struct Parts {
-    /// Without columns, reads, calls and children.
+    /// Without columns, reads, calls, children and parts.
     pub(super) relations: Vec<RelationRow>,
     /// By relation, in order.
     pub(super) columns: Vec<(u32, ColumnRow)>,
@@ -44,6 +44,8 @@ pub(super) enum User {
     Aggregate,
     /// A table that others inherit from.
     Parent,
+    /// A table that others are parts of.
+    Partitioned,
 }
 
 /// What is used.
@@ -164,11 +166,13 @@ impl Parts {
         let mut whole = HashSet::new();
         let mut calls = Calls::new();
         let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+        let mut parts: HashMap<u32, Vec<u32>> = HashMap::new();
         let mut by_policies: HashMap<u32, Vec<u32>> = HashMap::new();
         for Use { user, id, used } in &self.uses {
             match (user, used) {
                 (User::Type | User::Function | User::Aggregate, _) => {}
                 (User::Parent, Used::Relation(child, _)) => children.entry(*id).or_default().push(*child),
+                (User::Partitioned, Used::Relation(part, _)) => parts.entry(*id).or_default().push(*part),
                 (User::View, Used::Relation(relation, column)) => {
                     _ = reads.entry(*id).or_default().entry(*relation).or_default().insert(*column);
                 }
@@ -194,6 +198,7 @@ impl Parts {
                 of_view.map(|(relation, columns)| ReadRow { relation, columns: numbers(columns, whole) }).collect();
             relation.calls = calls.remove(&id).unwrap_or_default().into_iter().collect();
             relation.children = children.remove(&id).unwrap_or_default();
+            relation.parts = parts.remove(&id).unwrap_or_default();
         }
     }
 }

@@ -1,5 +1,5 @@
 -- Who uses what: (kind of user, its id, kind of what is used, its id, column). Users: view, policy (of a table),
--- generated (column of a table), type, function, aggregate, parent. Used: relation, function, type.
+-- generated (column of a table), type, function, aggregate, parent, partitioned. Used: relation, function, type.
 -- Dependencies on the database's own objects are not in pg_depend: trees.sql finds those.
 WITH definition AS (
     SELECT 'pg_rewrite'::regclass AS class, oid, 'view' AS kind, ev_class AS id FROM pg_rewrite WHERE ev_type = '1'
@@ -37,5 +37,5 @@ UNION ALL SELECT 'type', rngtypid, 'type', rngsubtype, 0 FROM pg_range
 UNION ALL SELECT 'type', rngmultitypid, 'type', rngtypid, 0 FROM pg_range
 UNION ALL SELECT 'aggregate', aggfnoid::oid, 'function', f, 0 FROM pg_aggregate, unnest(ARRAY[aggtransfn, aggfinalfn,
         aggcombinefn, aggserialfn, aggdeserialfn, aggmtransfn, aggminvtransfn, aggmfinalfn]::oid[]) f WHERE f <> 0
-UNION ALL SELECT 'parent', i.inhparent, 'relation', i.inhrelid, 0
-    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent WHERE c.relkind NOT IN ('p', 'I')
+UNION ALL SELECT CASE c.relkind WHEN 'p' THEN 'partitioned' ELSE 'parent' END, i.inhparent, 'relation', i.inhrelid, 0
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent WHERE c.relkind <> 'I'
