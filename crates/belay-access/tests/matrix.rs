@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// 2026-11-23, a Monday.
 const MONDAY: i64 = 1_795_392_000;
-const WRITE: Effects = Effects { read: true, write: true, all: false };
+const WRITE: Effects = Effects::WRITE;
 
 #[test]
 fn the_default_policy_answers_as_the_table_says() {

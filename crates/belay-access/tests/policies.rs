@@ -8,7 +8,7 @@ use belay_policy::Terms;
 
 /// 2026-11-23 12:00 UTC, a Monday.
 const NOON: i64 = 1_795_435_200;
-const WRITE: Effects = Effects { read: true, write: true, all: false };
+const WRITE: Effects = Effects::WRITE;
 
 struct Ask {
     who: Principal,

@@ -4,11 +4,13 @@
 //! syntax only the fields of a record are known here. Engines take images and put them back; the shell keeps them.
 
 mod change_set;
+mod script;
 mod side;
 mod sink;
 mod table;
 
 pub use change_set::{ChangeSet, Means, TableChange};
+pub use script::{Parameter, Script, Scripted};
 pub use side::Side;
 pub use sink::{Images, Sink};
 pub use table::{Column, Generated, Table};

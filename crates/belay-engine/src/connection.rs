@@ -1,6 +1,6 @@
 //! A logged-in connection as a pure state machine.
 
-use crate::UpstreamBytes;
+use crate::{Answer, Settled, Settlement, UpstreamBytes};
 use belay_model::{EndReason, Event, Statement, Timestamp};
 use belay_policy::Decision;
 use bytes::Bytes;
@@ -25,6 +25,10 @@ pub enum Input {
     Cancelled(bool),
     /// The answer to [`Output::Look`]: how long the back end has been waiting for a lock, if it is.
     Waiting(Option<Duration>),
+    /// A settlement asks the target this.
+    Ask(Bytes),
+    /// The answer to the last [`Output::Settle`].
+    Settled(Settled),
     /// The connection must end now.
     End(EndReason),
 }
@@ -49,6 +53,11 @@ pub enum Output {
     Cancel,
     /// See whether the back end waits for a lock, and answer with [`Input::Waiting`].
     Look,
+    /// Do this, ask what it asks with [`Input::Ask`], and answer with [`Input::Settled`]. Nothing is taken from the
+    /// client before that.
+    Settle(Box<dyn Settlement>),
+    /// A piece of the answer to the last [`Input::Ask`].
+    Answer(Answer),
     /// Close both sides.
     Close(EndReason),
 }

@@ -1,6 +1,6 @@
 //! The control side of a target: what Belay does there in its own name.
 
-use crate::BoxFuture;
+use crate::{BoxFuture, Changes};
 use belay_model::{Bounds, Effects, Mask, MaskKind, Resource, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +60,9 @@ pub trait Control: Send + Sync {
 
     /// Which protection layers are active.
     fn check(&self) -> BoxFuture<'_, Result<Report, ControlError>>;
+
+    /// What writes do here: applies plans, gives rows back, tells how a transaction ended.
+    fn changes(&self) -> &dyn Changes;
 }
 
 /// Whether a target can keep what is asked for.

@@ -7,13 +7,17 @@
 //!
 //! This crate does not know any protocol, store, ledger or HTTP.
 
+mod changes;
 mod connection;
 mod control;
 mod gate;
+mod settle;
 mod upstream;
 
+pub use changes::{Applied, Changes, Conflict, ConflictKind, Only, Order, Reversion, Reverted};
 pub use connection::{Connection, Input, Output, ProtocolError};
 pub use control::{Control, ControlError, ControlFailure, Feasibility, Layer, LayerState, Report, RoleSpec, Suspect};
 pub use gate::{Arrival, BoxFuture, Candidate, ClientFacts, Engine, Entry, Gate, Joined, Login, Refusal, Stream};
 pub use gate::{Life, ScramVerifier, SessionContext, TargetAccess, Upstream, Visitor};
+pub use settle::{Answer, Draft, Keeper, Line, NotKept, Notice, Outcome, Settled, Settlement};
 pub use upstream::{Housekeeping, UpstreamBytes};

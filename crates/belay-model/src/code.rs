@@ -121,6 +121,30 @@ codes! {
     SlowReader = 1034, "57P01", "client did not read",
         "The client stopped reading while its grant ended.",
         "Connect again with a live grant.";
+    Planned = 1040, "42501", "planned, not applied",
+        "The grant plans writes: the change was made in a transaction, its rows were kept, and the transaction was rolled back. Nothing in the database has changed.",
+        "belay review PLAN shows the rows; belay apply PLAN makes the change once it is approved.";
+    Irreversible = 1041, "42501", "not reversible",
+        "What the transaction did could not be given back afterwards, or could not be proven to be all it did. It was rolled back, or not sent at all.",
+        "belay explain BLY-1041 lists what can be reversed; other changes belong into a migration.";
+    ChangeTooLarge = 1042, "54000", "change too large",
+        "The change is larger than the grant or the gateway keeps. It was rolled back.",
+        "Do it in smaller pieces, or ask for a larger budget.";
+    Conflict = 1043, "40001", "rows changed since",
+        "Rows are not as they were when the plan was made, or as the change left them. Nothing was done.",
+        "belay review PLAN shows the rows; plan again.";
+    NotKept = 1044, "58030", "change could not be kept",
+        "The rows of the change could not be taken or kept on disk. What cannot be kept is not committed; the transaction was rolled back.",
+        "Try again; `belay doctor` shows whether the gateway's disk is full.";
+    MixedMessage = 1045, "0A000", "transaction and write in one message",
+        "A message holds several statements, a write among them, and also begins or ends a transaction. In a session that captures writes, transactions begin and end in messages of their own.",
+        "Send BEGIN, the statements and COMMIT one by one; psql -f and -1 do.";
+    Changed = 1046, "01000", "rows changed",
+        "The write was committed, and its rows are kept as they were.",
+        "belay revert CHANGE gives them back.";
+    Unsettled = 1047, "08007", "outcome of the commit not known",
+        "The connection to the target was lost while it committed. What was written is kept; the gateway asks the target whether it was committed.",
+        "belay changes shows how it ended.";
     BadToken = 1050, "28P01", "login refused",
         "No grant matches this login and token. The text is the same whether the user, the grant or the token is wrong.",
         "belay grants; then belay psql TARGET, which fills in everything";

@@ -67,19 +67,27 @@ pub struct Effects {
     pub read: bool,
     /// Changing rows.
     pub write: bool,
+    /// Changing rows at once, captured and revertible, instead of planning the change for approval. Means `write` too.
+    #[serde(default)]
+    pub direct: bool,
     /// Everything, unjudged: what an administrator's own login could do, on the record and until the grant ends.
     pub all: bool,
 }
 
 impl Effects {
     /// Reads and nothing else: the default.
-    pub const READ: Effects = Effects { read: true, write: false, all: false };
+    pub const READ: Effects = Effects { read: true, write: false, direct: false, all: false };
+    /// Reads, and writes that are planned and applied after approval.
+    pub const WRITE: Effects = Effects { read: true, write: true, direct: false, all: false };
+    /// Reads, and writes that take effect at once.
+    pub const DIRECT: Effects = Effects { read: true, write: true, direct: true, all: false };
     /// Everything, unjudged.
-    pub const ALL: Effects = Effects { read: true, write: true, all: true };
+    pub const ALL: Effects = Effects { read: true, write: true, direct: false, all: true };
 
     /// Whether everything `self` allows is allowed by `other` too.
     pub fn within(self, other: Effects) -> bool {
-        (!self.read || other.read) && (!self.write || other.write) && (!self.all || other.all)
+        other.all
+            || (!self.read || other.read) && (!self.write || other.write) && (!self.direct || other.direct) && !self.all
     }
 
     /// The set with `effect` added; effects that no grant can carry change nothing.
@@ -101,12 +109,14 @@ impl Effects {
 
 impl fmt::Display for Effects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.all, self.read, self.write) {
-            (true, _, _) => "all",
-            (false, true, true) => "read,write",
-            (false, true, false) => "read",
-            (false, false, true) => "write",
-            (false, false, false) => "none",
+        f.write_str(match (self.all, self.read, self.write, self.direct) {
+            (true, _, _, _) => "all",
+            (false, true, true, true) => "read,direct",
+            (false, false, true, true) => "direct",
+            (false, true, true, false) => "read,write",
+            (false, true, false, _) => "read",
+            (false, false, true, false) => "write",
+            (false, false, false, _) => "none",
         })
     }
 }

@@ -90,6 +90,14 @@ id!(
 );
 
 id!(
+    /// A plan: a write that was previewed and waits for its approval, `p_12`.
+    PlanId, "p_", "plan"
+);
+id!(
+    /// A change set: what a committed transaction changed, row by row, `c_12`.
+    ChangeId, "c_", "change set"
+);
+id!(
     /// A mask of a column, `m_5`.
     MaskId, "m_", "mask"
 );

@@ -29,7 +29,7 @@ pub use decision::Denial;
 pub use effect::{Effect, Effects, UnknownEffect};
 pub use event::{BindValue, Event, EventKind, Outcome, TransactionStatus};
 pub use grant::{EndReason, Grant, GrantState};
-pub use id::{ApiTokenId, ConnectionId, GrantId, IdError, MaskId, RequestId, RuleId, SessionId};
+pub use id::{ApiTokenId, ChangeId, ConnectionId, GrantId, IdError, MaskId, PlanId, RequestId, RuleId, SessionId};
 pub use named::Named;
 pub use principal::{Name, NameError, Principal, Role, UnknownRole};
 pub use request::{AccessRequest, Approval, RequestState};

@@ -140,7 +140,7 @@ fn narrowing_only_takes_away() {
     assert_eq!((after.resources, after.ends_at), (vec![one], grant.ends_at));
     let wide = narrow(&grant, &alice, Some(vec!["hr.*".parse().unwrap()]), None, at(20)).unwrap_err();
     assert_eq!(wide.to_string(), "`hr.*` is not within what g_0 allows; narrowing only takes away");
-    let write = Effects { read: true, write: true, all: false };
+    let write = Effects::WRITE;
     assert!(narrow(&grant, &alice, None, Some(write), at(20)).is_err());
     assert!(narrow(&grant, &alice, None, None, at(20)).is_err());
     assert!(narrow(&grant, &person("mallory", &[Role::Requester]), None, Some(Effects::READ), at(20)).is_err());
@@ -193,7 +193,7 @@ fn the_first_rule_by_id_that_matches_sets_the_terms() {
     let rule_for = |effects, now| terms(&rules, &alice, &orders, effects, now).rule;
     assert_eq!(rule_for(Effects::READ, at(0)), Some(RuleId(4)));
     assert_eq!(rule_for(Effects::READ, at(3_600)), Some(RuleId(3)));
-    assert_eq!(rule_for(Effects { read: true, write: true, all: false }, at(0)), None);
+    assert_eq!(rule_for(Effects::WRITE, at(0)), None);
     let none = terms(&[], &alice, &orders, Effects::READ, at(0));
     assert_eq!((none.approvals, none.extendable, none.record_values), (1, false, true));
     assert_eq!(none.max_duration.seconds(), 8 * 3_600);
@@ -201,7 +201,7 @@ fn the_first_rule_by_id_that_matches_sets_the_terms() {
 
 #[test]
 fn no_rule_grants_writes_at_once() {
-    let both = Effects { read: true, write: true, all: false };
+    let both = Effects::WRITE;
     let bad = Rule { effects: both, ..rule(1) };
     assert_eq!(check_rule(&bad), Err(RuleError::WritesAtOnce));
     // Even if one found its way into the store.

@@ -6,6 +6,7 @@
 
 mod back_end;
 mod catalog;
+mod changes;
 mod check;
 mod connect;
 mod drop_role;
@@ -28,7 +29,7 @@ pub use setup::setup_sql;
 
 use crate::catalog::keep::Catalogs;
 use back_end::{EndBackEnd, EndBackEnds};
-use belay_engine::{BoxFuture, Control, ControlError, Feasibility, Report, RoleSpec, Suspect, TargetAccess};
+use belay_engine::{BoxFuture, Changes, Control, ControlError, Feasibility, Report, RoleSpec, Suspect, TargetAccess};
 use belay_model::Target;
 use check::{Facts, LoginTrial};
 use drop_role::{DropLeftovers, DropRole};
@@ -107,6 +108,10 @@ impl PgControl {
 }
 
 impl Control for PgControl {
+    fn changes(&self) -> &dyn Changes {
+        self
+    }
+
     fn feasible<'a>(&'a self, spec: &'a RoleSpec) -> BoxFuture<'a, Result<Feasibility, ControlError>> {
         Box::pin(async move {
             let act = Feasible { spec, home: &self.target.database };

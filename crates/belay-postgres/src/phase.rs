@@ -284,6 +284,8 @@ impl Connection for Established {
                 self.handle_waiting(waiting);
                 Ok(())
             }
+            // `Writing` takes these.
+            Input::Ask(_) | Input::Settled(_) => Err(ProtocolError("nothing is being settled here".to_owned())),
             Input::End(reason) => {
                 self.end(reason);
                 Ok(())

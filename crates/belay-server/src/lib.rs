@@ -21,3 +21,4 @@ pub mod sessions;
 pub mod shutdown;
 pub mod targets;
 pub mod tls;
+mod vault;

@@ -12,6 +12,7 @@ use crate::notify::Notifier;
 use crate::relay::{BackEnd, Doors, Ended, Relay};
 use crate::sessions::{ConnectionLimits, LiveSessions};
 use crate::targets::Targets;
+use crate::vault::Vault;
 use belay_engine::{Arrival, Engine, Joined};
 use belay_model::{EndReason, EventKind, Span};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -120,6 +121,7 @@ impl Gateway {
             ledger,
             warn_before: Arc::from(config.warn_before.as_slice()),
             sessions: Arc::clone(&sessions),
+            vault: Arc::new(Vault),
         };
         let (stop, _) = watch::channel(false);
         let mut gateway =

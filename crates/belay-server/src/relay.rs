@@ -5,6 +5,7 @@
 
 mod back_end;
 mod errands;
+mod settling;
 mod side;
 
 pub(crate) use back_end::BackEnd;
@@ -13,6 +14,7 @@ use crate::counts::StatementCounts;
 use crate::desk::Clock;
 use crate::ledger::Ledger;
 use crate::sessions::{LiveSessions, Rate};
+use crate::vault::Vault;
 use belay_engine::{BoxFuture, Connection, Input, Joined, Life, Output, SessionContext};
 use belay_model::{Code, Denial, EndReason, Event, EventKind, Grant, Span, Statement, Timestamp};
 use belay_policy::{Decision, decide};
@@ -41,6 +43,7 @@ pub(crate) struct Doors {
     /// How long before the end the client is warned.
     pub(crate) warn_before: Arc<[Span]>,
     pub(crate) sessions: Arc<LiveSessions>,
+    pub(crate) vault: Arc<Vault>,
 }
 
 /// How a connection ended.
@@ -126,24 +129,29 @@ impl Relay {
             }
             self.carry_out(cx);
             // Refusals answer themselves: a client that sends and never reads must not fill the queue with them.
-            let held_back = self.client.is_full() || self.upstream.is_full();
+            let held_back = self.is_held_back();
             if self.over.is_some() {
                 return self.finished();
             }
             let client_free = self.poll_write(cx, Which::Client);
             let upstream_free = self.poll_write(cx, Which::Upstream);
-            let mut progress = held_back && !self.client.is_full() && !self.upstream.is_full();
+            let mut progress = held_back && !self.is_held_back();
             if client_free && upstream_free && listen_to_client && self.connection.wants_client() {
                 listen_to_client = self.poll_read(cx, Which::Client);
                 progress |= listen_to_client;
             }
-            if client_free && self.over.is_none() {
+            if client_free && self.over.is_none() && !self.errands.is_full() {
                 progress |= self.poll_read(cx, Which::Upstream);
             }
             if !progress && self.over.is_none() && !self.poll_errands(cx) {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether so much waits to be taken that nothing should be added.
+    fn is_held_back(&self) -> bool {
+        self.client.is_full() || self.upstream.is_full() || self.errands.is_full()
     }
 
     fn finished(&self) -> Poll<Ended> {
@@ -195,7 +203,7 @@ impl Relay {
 
     /// Carries out what the connection wants, in order, until a record has to be waited for.
     fn carry_out(&mut self, cx: &mut Context<'_>) {
-        while self.waiting.is_none() && self.over.is_none() && !self.client.is_full() && !self.upstream.is_full() {
+        while self.waiting.is_none() && self.over.is_none() && !self.is_held_back() {
             let Some(output) = self.connection.poll() else { return };
             match output {
                 Output::ToClient(bytes) => self.client.push(bytes),
@@ -209,6 +217,8 @@ impl Relay {
                 Output::Close(reason) => self.finish(reason),
                 Output::Cancel => self.errands.cancel(),
                 Output::Look => self.errands.look(),
+                Output::Settle(settlement) => self.errands.settle(settlement, self.doors.vault.keeper(&self.context)),
+                Output::Answer(answer) => self.errands.answer(answer),
             }
         }
     }
@@ -337,7 +347,13 @@ impl Relay {
             match output {
                 Output::ToClient(bytes) => self.client.push(bytes),
                 Output::Record { event, .. } => drop(self.doors.ledger.record_late(*event)),
-                Output::ToUpstream(_) | Output::Decide(_) | Output::Cancel | Output::Look | Output::Close(_) => {}
+                Output::ToUpstream(_)
+                | Output::Decide(_)
+                | Output::Cancel
+                | Output::Look
+                | Output::Settle(_)
+                | Output::Answer(_)
+                | Output::Close(_) => {}
             }
         }
     }

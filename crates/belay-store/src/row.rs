@@ -85,7 +85,7 @@ impl Columns<'_> {
     }
 
     pub(crate) fn effects(&self) -> Result<Effects, StoreError> {
-        Ok(Effects { read: self.flag("can_read")?, write: self.flag("can_write")?, all: self.flag("can_all")? })
+        Ok(Effects { read: self.flag("can_read")?, write: self.flag("can_write")?, direct: false, all: self.flag("can_all")? })
     }
 }
 

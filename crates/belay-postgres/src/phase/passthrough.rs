@@ -165,7 +165,7 @@ impl Connection for Passthrough {
                 Ok(())
             }
             // A grant of everything has no budgets here.
-            Input::Time | Input::Cancelled(_) | Input::Waiting(_) => Ok(()),
+            Input::Time | Input::Cancelled(_) | Input::Waiting(_) | Input::Ask(_) | Input::Settled(_) => Ok(()),
             Input::End(reason) => {
                 self.end(reason);
                 Ok(())

@@ -96,7 +96,7 @@ async fn an_approver_who_loses_the_role_takes_their_pending_approvals_along() {
 async fn a_rule_without_approvals_grants_reads_at_once_and_never_writes() {
     let office = Office::open().await;
     let admin = Office::admin();
-    let writes = NewRule { effects: Effects { read: true, write: true, all: false }, ..rule(0) };
+    let writes = NewRule { effects: Effects::WRITE, ..rule(0) };
     let refused = office.desk.add_rule(&admin, writes).await.unwrap_err();
     assert!(matches!(refused, DeskError::Invalid { field: "approvals", .. }));
     office.desk.add_rule(&admin, rule(0)).await.unwrap();
@@ -110,10 +110,10 @@ async fn a_rule_without_approvals_grants_reads_at_once_and_never_writes() {
 #[tokio::test]
 async fn a_request_to_write_is_refused_when_it_is_made_in_an_emergency_too() {
     let office = Office::open().await;
-    let writes = NewRule { effects: Effects { read: true, write: true, all: false }, ..rule(1) };
+    let writes = NewRule { effects: Effects::WRITE, ..rule(1) };
     office.desk.add_rule(&Office::admin(), writes).await.unwrap();
     office.add_user(&Office::admin(), "erin", &[Role::BreakGlass]).await;
-    for effects in [Effects { read: true, write: true, all: false }, Effects { read: false, write: true, all: false }] {
+    for effects in [Effects::WRITE, Effects { read: false, ..Effects::WRITE }] {
         let write = Wish { effects, ..wish("1h") };
         let asked = office.desk.request(&alice(), write.clone()).await.unwrap_err();
         let taken = office.desk.break_glass(&caller("erin", &[Role::BreakGlass]), write).await.unwrap_err();

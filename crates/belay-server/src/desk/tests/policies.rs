@@ -159,7 +159,7 @@ async fn people_ask_what_they_can_and_approvers_what_others_can() {
     assert_eq!(office.desk.can(&bob(), question("erin")).await.unwrap().answer, Answer::AtOnce);
     let as_if = Question { groups: vec![name("support")], ..question("alice") };
     assert_eq!(office.desk.can(&bob(), as_if).await.unwrap().answer, Answer::AtOnce);
-    let write = Question { effects: Effects { read: true, write: true, all: false }, ..question("erin") };
+    let write = Question { effects: Effects::WRITE, ..question("erin") };
     let no = office.desk.can(&bob(), write).await.unwrap();
     assert_eq!((no.answer, no.nearest.unwrap().change), (Answer::No, Nearest::Reads));
     let all = office.desk.can(&bob(), Question { effects: Effects::ALL, ..question("erin") }).await.unwrap();
