@@ -1,5 +1,6 @@
 //! May these statements run under this grant, now?
 
+use crate::ask;
 use crate::mask;
 use crate::scope::{self, Outside};
 use belay_model::{Code, Denial, Effect, Effects, Grant, MaskKind, Statement, Timestamp};
@@ -82,14 +83,13 @@ fn outside(grant: &Grant, statement: &Statement) -> Option<Denial> {
 }
 
 fn outside_denial(grant: &Grant, statement: &Statement, outside: &Outside<'_>) -> Denial {
-    let (code, what, ask) = match outside {
-        Outside::Relation(relation) => (Code::OutsideGrant, relation.to_string(), qualified(relation)),
+    let (code, what, missing) = match outside {
+        Outside::Relation(relation) => (Code::OutsideGrant, relation.to_string(), Some(ask::full_name(relation))),
         Outside::Column(relation, column) => {
-            (Code::OutsideGrant, format!("{relation}.{column}"), format!("{}.{column}", qualified(relation)))
+            let missing = format!("{}.{column}", ask::full_name(relation));
+            (Code::OutsideGrant, format!("{relation}.{column}"), Some(missing))
         }
-        Outside::Function(function) => {
-            (Code::UnknownFunction, function.to_string(), format!("--function '{function}'"))
-        }
+        Outside::Function(function) => (Code::UnknownFunction, function.to_string(), None),
         Outside::Unfiltered(relation) => {
             return Denial {
                 code: Code::OutsideGrant,
@@ -118,12 +118,9 @@ fn outside_denial(grant: &Grant, statement: &Statement, outside: &Outside<'_>) -
         code,
         message: format!("refused: {} on {what}{through}", statement.verb),
         detail: format!("{} does not name {what}. The statement was not sent to the database.", grant.id),
-        hint: format!("belay request {} {ask} --for 30m -m REASON", grant.target),
+        // Through a view it is the view that is asked for.
+        hint: ask::command(grant, statement, missing.as_deref().filter(|_| through.is_empty())),
     }
-}
-
-fn qualified(relation: &belay_model::Relation) -> String {
-    format!("{}.{}", relation.schema.as_deref().unwrap_or("SCHEMA"), relation.name)
 }
 
 fn denial(grant: &Grant, statement: &Statement, default: Code) -> Denial {
@@ -348,6 +345,33 @@ mod tests {
             Decision::Deny(denial) => assert_eq!(denial.code, Code::Expired),
             Decision::Permit(_) => panic!("permitted at the end"),
         }
+    }
+
+    #[test]
+    fn the_hint_asks_for_all_that_the_statement_takes() {
+        let hint = |grant: &Grant, statement: Statement| match decide(grant, &[statement], Timestamp(1)) {
+            Decision::Permit(_) => panic!("permitted"),
+            Decision::Deny(denial) => denial.hint,
+        };
+        let by_columns = grant(&["app.c.id", "app.c.city"]);
+        let two = read("app.c", &["id", "name"], Via::Named);
+        assert_eq!(hint(&by_columns, two.clone()), "belay request orders app.c.id app.c.name --for 30m -m REASON");
+        let many = read("app.c", &["id", "city", "a", "b", "d"], Via::Named);
+        assert_eq!(hint(&by_columns, many), "belay request orders app.c --for 30m -m REASON");
+        let call = Statement { calls: vec!["app.f(integer)".parse().unwrap()], ..of(Effect::Read, None) };
+        assert_eq!(
+            hint(&by_columns, call.clone()),
+            "belay request orders app.c.id app.c.city --function 'app.f(integer)' --for 30m -m REASON"
+        );
+        let both = Statement { calls: call.calls, ..two };
+        assert_eq!(
+            hint(&grant(&["app.c"]), both),
+            "belay request orders app.c --function 'app.f(integer)' --for 30m -m REASON"
+        );
+        let view = Relation { schema: Some("app".to_owned()), name: "pay".to_owned() };
+        let mut through = read("app.pay", &["amount"], Via::Named);
+        through.accesses.extend(read("hr.salaries", &["amount!"], Via::View(view)).accesses);
+        assert_eq!(hint(&grant(&["app.*"]), through), "belay request orders app.pay --for 30m -m REASON");
     }
 
     #[test]

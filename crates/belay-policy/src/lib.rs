@@ -3,6 +3,7 @@
 //! This crate does no IO, reads no clock and never sees bytes of a protocol. [`decide`] is the only
 //! place that can mint a [`Permit`].
 
+mod ask;
 mod decide;
 mod kin;
 mod lifecycle;
