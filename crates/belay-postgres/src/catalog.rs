@@ -3,6 +3,7 @@
 //! Does no IO: `read` fetches the rows and `keep` holds what was built from them. It does not decide either, and knows
 //! no grant.
 
+mod conversion;
 mod index;
 #[doc(hidden)]
 pub mod keep;
@@ -41,6 +42,10 @@ pub struct Catalog {
     guarded: HashSet<u32>,
     /// Guarded functions that using a value of a type may call.
     called_by_types: HashMap<u32, Vec<u32>>,
+    /// Casts to such functions.
+    guarded_casts: Vec<CastRow>,
+    /// Array types by the types of their elements.
+    arrays: HashMap<u32, u32>,
     /// Whether any operator or cast leads to a guarded function, so that types of operands matter.
     typed: bool,
     kin: Kin,
@@ -70,8 +75,9 @@ impl Catalog {
     pub fn new(rows: Rows) -> Catalog {
         let guarded: HashSet<u32> =
             rows.functions.iter().filter(|function| is_guarded(function)).map(|function| function.id).collect();
-        let typed = rows.operators.iter().any(|operator| guarded.contains(&operator.function))
-            || rows.casts.iter().any(|cast| guarded.contains(&cast.function));
+        let guarded_casts = conversion::guarded(&rows, &guarded);
+        let typed =
+            !guarded_casts.is_empty() || rows.operators.iter().any(|operator| guarded.contains(&operator.function));
         Catalog {
             relations: ByName::new(rows.relations.iter().map(|row| (row.schema.as_str(), row.name.as_str()))),
             relation_ids: index::of(rows.relations.iter().map(|row| row.id)),
@@ -81,7 +87,9 @@ impl Catalog {
             types: ByName::new(rows.types.iter().map(|row| (row.schema.as_str(), row.name.as_str()))),
             type_ids: index::of(rows.types.iter().map(|row| row.id)),
             casts: index::many(rows.casts.iter().map(|row| row.source)),
-            called_by_types: called_by_types(&rows, &guarded),
+            called_by_types: conversion::called_by_types(&rows, &guarded, &guarded_casts),
+            guarded_casts,
+            arrays: conversion::arrays(&rows),
             guarded,
             typed,
             kin: Kin::new(&rows.relations),
@@ -134,11 +142,6 @@ impl Catalog {
         self.casts.get(&source).into_iter().flatten().filter_map(|place| self.rows.casts.get(*place))
     }
 
-    /// The casts to a type.
-    pub fn casts_to(&self, target: u32) -> impl Iterator<Item = &CastRow> {
-        self.rows.casts.iter().filter(move |cast| cast.target == target)
-    }
-
     /// The tables that share rows with this one.
     pub(crate) fn kin(&self, relation: u32) -> Arc<[Relation]> {
         self.kin.names(relation, |id| self.relation_by_id(id))
@@ -169,32 +172,10 @@ impl Catalog {
         self.guarded.contains(&function)
     }
 
-    /// Guarded functions that using a value of this type may call: its checks, its comparisons, its implicit casts.
+    /// Guarded functions that using a value of this type may call: its checks, its comparisons, casts that
+    /// nobody writes.
     pub fn called_by_type(&self, type_id: u32) -> &[u32] {
         self.called_by_types.get(&type_id).map(Vec::as_slice).unwrap_or_default()
-    }
-
-    /// Whether a value of this kind can stand where one of `wanted` is needed without a cast being written.
-    pub(crate) fn may_become(&self, given: Kind, wanted: u32) -> bool {
-        let given = match given {
-            Kind::Of(given) => given,
-            Kind::Array => return self.type_by_id(wanted).is_none_or(|row| matches!(row.category, 'A' | 'P')),
-            Kind::Any | Kind::Literal => return true,
-        };
-        if given == wanted {
-            return true;
-        }
-        let Some(target) = self.type_by_id(wanted) else { return true };
-        if target.category == 'P' {
-            return true;
-        }
-        let Some(source) = self.type_by_id(given) else { return true };
-        // Arrays, rows and unknown things are not told apart.
-        if source.category == 'P' || (source.element != 0 && target.element != 0) || source.relation != 0 {
-            return true;
-        }
-        let base = if source.base == 0 { given } else { source.base };
-        base == wanted || self.casts(base).chain(self.casts(given)).any(|cast| cast.target == wanted && cast.implicit)
     }
 
     /// Whether it is a type of its own, and no stand-in for others.
@@ -211,16 +192,6 @@ impl Catalog {
 fn masked_in(table: &RelationRow, mask: &Mask) -> impl Iterator<Item = (u32, i16, MaskKind)> {
     let named = |column: &&ColumnRow| mask.column.column.as_deref().is_none_or(|name| name == column.name);
     table.columns.iter().filter(named).map(|column| (table.id, column.number, mask.kind.clone()))
-}
-
-fn called_by_types(rows: &Rows, guarded: &HashSet<u32>) -> HashMap<u32, Vec<u32>> {
-    let mut called: HashMap<u32, Vec<u32>> = HashMap::new();
-    let of_types = rows.types.iter().flat_map(|row| row.calls.iter().map(|function| (row.id, *function)));
-    let implicit = rows.casts.iter().filter(|cast| cast.implicit).map(|cast| (cast.source, cast.function));
-    for (type_id, function) in of_types.chain(implicit).filter(|(_, function)| guarded.contains(function)) {
-        called.entry(type_id).or_default().push(function);
-    }
-    called
 }
 
 /// The database's own functions are on a list of their own; what extensions bring is judged by the extension.

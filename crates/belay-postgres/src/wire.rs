@@ -18,7 +18,7 @@ pub use build::{
 pub use field::{Fields, error_fields};
 pub use frame::{FRONTEND_LIMIT, Frame, frame};
 pub use options::options;
-pub use read::{Bind, bind, execute, function_call, parse, query_text, rows_of_tag, target_of};
+pub use read::{Bind, bind, execute, function_call, parameter_types, parse, query_text, rows_of_tag, target_of};
 pub use startup::{CancelKey, Opening, OpeningError, StartupParameters, opening, opening_length};
 
 /// Bytes that do not follow the protocol.

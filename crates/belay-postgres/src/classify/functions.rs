@@ -23,6 +23,8 @@ pub(super) enum Known {
     Harmless,
     /// It sets a setting: its arguments decide.
     SetsSetting,
+    /// It shows a setting: its arguments decide.
+    ShowsSetting,
     /// Refused, as words after "calls NAME, which".
     Refused(&'static str),
 }
@@ -42,6 +44,7 @@ impl Functions {
     pub(super) fn known(&self, schema: &str, name: &str) -> Known {
         match schema {
             "" | "pg_catalog" if name == "set_config" => Known::SetsSetting,
+            "" | "pg_catalog" if name == "current_setting" => Known::ShowsSetting,
             "" | "pg_catalog" => self.own(name),
             "information_schema" if self.harmless.contains(format!("{schema}.{name}").as_str()) => Known::Harmless,
             _ => Known::Refused("is not one of PostgreSQL's own functions"),
@@ -95,6 +98,7 @@ mod tests {
         assert_eq!(functions.known("pg_catalog", "lower"), Known::Harmless);
         assert_eq!(functions.known("information_schema", "_pg_expandarray"), Known::Harmless);
         assert_eq!(functions.known("", "set_config"), Known::SetsSetting);
+        assert_eq!(functions.known("pg_catalog", "current_setting"), Known::ShowsSetting);
         for (schema, name) in [("app", "lower"), ("", "_pg_expandarray"), ("", "fmt_money"), ("public", "set_config")] {
             assert!(matches!(functions.known(schema, name), Known::Refused(_)), "{schema}.{name}");
         }

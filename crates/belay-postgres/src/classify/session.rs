@@ -1,5 +1,6 @@
 //! Statements about the session itself: transactions, settings, cursors, prepared statements, notifications.
 
+use super::shown_setting;
 use super::statement::{options, value};
 use crate::settings;
 use belay_model::{Code, Effect, Statement};
@@ -13,7 +14,10 @@ pub(super) fn of(kind: &NodeEnum) -> Option<Statement> {
     Some(match kind {
         NodeEnum::TransactionStmt(transaction) => of_transaction(transaction),
         NodeEnum::VariableSetStmt(set) => of_set(set),
-        NodeEnum::VariableShowStmt(_) => session("SHOW"),
+        NodeEnum::VariableShowStmt(show) if shown_setting::may_show(&show.name) => session("SHOW"),
+        NodeEnum::VariableShowStmt(show) => {
+            refused(Effect::Privilege, "SHOW", Code::Privilege, shown_setting::why(&show.name))
+        }
         NodeEnum::ConstraintsSetStmt(_) => session("SET CONSTRAINTS"),
         NodeEnum::DiscardStmt(discard) => of_discard(*discard),
         NodeEnum::FetchStmt(fetch) => of_fetch(fetch),

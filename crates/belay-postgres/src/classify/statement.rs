@@ -52,10 +52,7 @@ fn of_kind(reader: Reader<'_>, kind: &NodeEnum, purpose: Purpose) -> Read {
             change(reader, kind, purpose)
         }
         NodeEnum::ExplainStmt(explain) => return of_explain(reader, explain),
-        NodeEnum::PrepareStmt(prepare) => {
-            let PrepareStmt { name: _, argtypes: _, query } = prepare.as_ref();
-            return wrapped("PREPARE", of_inner(reader, query.as_deref(), Purpose::Named));
-        }
+        NodeEnum::PrepareStmt(prepare) => return of_prepare(reader, prepare),
         NodeEnum::DeclareCursorStmt(declare) => {
             let DeclareCursorStmt { portalname: _, options: _, query } = declare.as_ref();
             return wrapped("DECLARE CURSOR", of_inner(reader, query.as_deref(), Purpose::Named));
@@ -132,11 +129,34 @@ fn wrapped(verb: &str, mut read: Read) -> Read {
     read
 }
 
-/// What a prepared statement does was settled when it was prepared; its arguments are expressions.
+/// Its arguments are turned into the types that it names.
+fn of_prepare(reader: Reader<'_>, prepare: &PrepareStmt) -> Read {
+    let PrepareStmt { name: _, argtypes, query } = prepare;
+    let mut read = of_inner(reader, query.as_deref(), Purpose::Named);
+    let mut walk = reader.walk(Effect::Read);
+    for node in argtypes {
+        match &node.node {
+            Some(NodeEnum::TypeName(name)) => walk.type_name(Some(name)),
+            _ => walk.findings.raise(Effect::Opaque, Some(Code::Opaque), None),
+        }
+    }
+    let types = walk.into_statement(read.statement.verb.clone(), None);
+    if types.effect > Effect::Read && read.statement.effect <= Effect::Read {
+        read.statement = types;
+    } else {
+        read.statement.calls.extend(types.calls);
+    }
+    wrapped("PREPARE", read)
+}
+
+/// What a prepared statement does was settled when it was prepared; its arguments are expressions, cast to the types
+/// that were named there.
 fn of_execute(reader: Reader<'_>, execute: &ExecuteStmt) -> Statement {
     let ExecuteStmt { name: _, params } = execute;
     let mut walk = reader.walk(Effect::Read);
-    walk.nodes(params);
+    for node in params {
+        walk.converted_to_any(node);
+    }
     walk.into_statement("EXECUTE", None)
 }
 

@@ -95,6 +95,11 @@ impl<'a> Uses<'a> {
             let mut seen = HashSet::new();
             used.follow(catalog, &mut reached, &mut calls, &mut seen);
         }
+        // Arguments become what a function takes.
+        let signatures = calls.iter().filter_map(|id| catalog.function_by_id(*id).filter(|_| catalog.is_guarded(*id)));
+        let types = signatures.flat_map(|function| function.arguments.iter().chain([&function.returns]));
+        let by_types: Vec<u32> = types.flat_map(|type_id| catalog.called_by_type(*type_id)).copied().collect();
+        calls.extend(by_types);
         calls.sort_unstable();
         calls.dedup();
         for function in calls.into_iter().filter_map(|id| catalog.function_by_id(id)) {

@@ -10,6 +10,7 @@ mod call;
 mod column;
 mod column_name;
 mod common_table;
+mod current_setting;
 mod expression;
 mod json;
 mod operator;

@@ -8,8 +8,8 @@ use super::pending::{Pending, Running};
 use super::server::told;
 use crate::classify::Reading;
 use crate::wire::{
-    Frame, WireError, bind, describe_portal, error_response, execute, frame, parse, parse_unnamed, query, query_text,
-    ready_for_query, refusal_text, target_of,
+    Frame, WireError, bind, describe_portal, error_response, execute, frame, parameter_types, parse, parse_unnamed,
+    query, query_text, ready_for_query, refusal_text, target_of,
 };
 use belay_engine::{Housekeeping, Output, ProtocolError, UpstreamBytes};
 use belay_model::{BindValue, Code, Denial, Effect, EndReason, Statement, Timestamp, TransactionStatus};
@@ -152,13 +152,14 @@ impl Established {
 
     fn handle_parse(&mut self, bytes: Bytes) -> Result<(), WireError> {
         let (name, text) = parse(&bytes)?;
-        let name = Box::from(name);
-        let (text, mut reading) = self.classified(text);
+        let (name, types) = (Box::from(name), parameter_types(&bytes)?);
+        let (text, reading) = self.classified(text);
+        let mut reading = self.texts.declared(reading, &types);
         if self.names.is_full() {
             reading = too_much("Parse");
         }
-        let prepared =
-            Arc::new(Prepared { text: Arc::clone(&text), reading: reading.clone(), mark: self.texts.mark() });
+        let (mark, types) = (self.texts.mark(), types.into());
+        let prepared = Arc::new(Prepared { text: Arc::clone(&text), types, reading: reading.clone(), mark });
         self.judge(Judged { bytes, reading, text, what: What::Parse(name, prepared) });
         Ok(())
     }

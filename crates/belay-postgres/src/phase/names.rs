@@ -18,6 +18,8 @@ const BYTE_LIMIT: usize = 64 * 1024 * 1024;
 pub(super) struct Prepared {
     /// Its text.
     pub(super) text: Arc<str>,
+    /// The types that were given to its parameters.
+    pub(super) types: Box<[u32]>,
     /// What it does.
     pub(super) reading: Reading,
     /// Under which catalog and search path that was read.
@@ -30,7 +32,11 @@ impl Prepared {
 
     /// Statements that are not read from the text.
     pub(super) fn fixed(text: Arc<str>, statements: Arc<[Statement]>) -> Arc<Prepared> {
-        Arc::new(Prepared { text, reading: Reading::of(statements), mark: Prepared::FIXED })
+        Arc::new(Prepared { text, types: Box::default(), reading: Reading::of(statements), mark: Prepared::FIXED })
+    }
+
+    fn size(&self) -> usize {
+        self.text.len() + size_of_val(&*self.types)
     }
 }
 
@@ -99,7 +105,7 @@ pub(super) enum Meaning<T> {
 pub(super) struct Names {
     statements: HashMap<Box<[u8]>, Arc<Prepared>>,
     portals: HashMap<Box<[u8]>, Arc<Portal>>,
-    /// Bytes of the statements' texts.
+    /// Bytes of the statements' texts, and of the types of their parameters.
     texts: usize,
     /// Bytes of the portals' values.
     values: usize,
@@ -112,9 +118,9 @@ impl Names {
     }
 
     pub(super) fn parsed(&mut self, name: Box<[u8]>, prepared: Arc<Prepared>) {
-        self.texts += prepared.text.len();
+        self.texts += prepared.size();
         if let Some(replaced) = self.statements.insert(name, prepared) {
-            self.texts = self.texts.saturating_sub(replaced.text.len());
+            self.texts = self.texts.saturating_sub(replaced.size());
         }
     }
 
@@ -128,7 +134,7 @@ impl Names {
     pub(super) fn closed(&mut self, kind: u8, name: &[u8]) {
         if kind == b'S' {
             let closed = self.statements.remove(name);
-            self.texts = self.texts.saturating_sub(closed.map_or(0, |prepared| prepared.text.len()));
+            self.texts = self.texts.saturating_sub(closed.map_or(0, |prepared| prepared.size()));
             return;
         }
         let closed = self.portals.remove(name);

@@ -79,7 +79,17 @@ impl Texts {
             return prepared;
         }
         let reading = self.read(&prepared.text, |_| None);
-        Arc::new(Prepared { text: Arc::clone(&prepared.text), reading, mark: self.mark() })
+        let reading = self.declared(reading, &prepared.types);
+        let (text, types) = (Arc::clone(&prepared.text), prepared.types.clone());
+        Arc::new(Prepared { text, types, reading, mark: self.mark() })
+    }
+
+    /// What a text does whose parameters have these types.
+    pub(super) fn declared(&self, reading: Reading, types: &[u32]) -> Reading {
+        match &self.edition {
+            Some(edition) => edition.classifier.with_parameters(reading, types),
+            None => reading,
+        }
     }
 
     /// What a reading of now holds for.

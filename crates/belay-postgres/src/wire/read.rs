@@ -26,6 +26,16 @@ pub fn parse(frame: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
     Ok((name, text))
 }
 
+/// The types that a Parse gives to its parameters; 0 where it leaves one open.
+pub fn parameter_types(frame: &[u8]) -> Result<Vec<u32>, WireError> {
+    let mut body = Body::new(frame, 'P');
+    body.name()?;
+    body.name()?;
+    let types = (0..body.count()?).map(|_| body.long()).collect::<Result<Vec<u32>, WireError>>()?;
+    body.end()?;
+    Ok(types)
+}
+
 /// What a Bind says.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Bind<'a> {
@@ -150,6 +160,11 @@ impl<'a> Body<'a> {
             [a, b] => Ok(usize::from(u16::from_be_bytes([*a, *b]))),
             _ => Err(self.wrong()),
         }
+    }
+
+    fn long(&mut self) -> Result<u32, WireError> {
+        let bytes = self.take(4)?.first_chunk().ok_or_else(|| self.wrong())?;
+        Ok(u32::from_be_bytes(*bytes))
     }
 
     fn shorts(&mut self) -> Result<Vec<u16>, WireError> {

@@ -94,6 +94,7 @@ impl<'a> Walk<'a> {
         match self.functions.known(schema, name) {
             Known::Harmless => {}
             Known::SetsSetting => self.sets_setting(args),
+            Known::ShowsSetting => self.shows_setting(args),
             Known::Refused(why) => self.refuse_function(schema, name, why),
         }
     }

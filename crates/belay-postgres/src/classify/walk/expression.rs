@@ -39,8 +39,7 @@ impl<'a> Walk<'a> {
             }
             NodeEnum::AArrayExpr(array) => {
                 let AArrayExpr { elements, list_start: _, list_end: _, location: _ } = array;
-                self.nodes(elements);
-                return Value::of(Kind::Array);
+                return Value::of(self.array(elements));
             }
             NodeEnum::SubLink(link) => self.sub_link(link),
             NodeEnum::TypeCast(cast) => {

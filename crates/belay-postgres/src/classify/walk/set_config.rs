@@ -29,7 +29,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The setting that a column reference can only mean: see [`Walk::named_setting`].
-    fn setting_of_column(&self, node: &Node) -> Option<&'a str> {
+    pub(super) fn setting_of_column(&self, node: &Node) -> Option<&'a str> {
         match &node.node {
             Some(NodeEnum::ColumnRef(column)) => match words(&column.fields)?[..] {
                 ["name"] | ["pg_settings", "name"] => self.named_setting,

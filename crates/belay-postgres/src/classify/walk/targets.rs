@@ -32,7 +32,8 @@ impl<'a> Walk<'a> {
                     rows.open = true;
                 }
                 _ => {
-                    let value = self.value(val);
+                    let mut value = self.value(val);
+                    value.kind = value.kind.settled();
                     let name = if name.is_empty() { column_name::of(val) } else { Some(name.as_str()) };
                     rows.columns.push(Column { name, value });
                 }
