@@ -3,14 +3,25 @@
 //! Pure: no database, no file, no clock. An *image* is a row as the target's own text under pinned settings; of its
 //! syntax only the fields of a record are known here. Engines take images and put them back; the shell keeps them.
 
+mod both;
 mod change_set;
-mod script;
+mod inverse;
+mod print;
+mod record;
+#[cfg(test)]
+mod samples;
 mod side;
 mod sink;
 mod table;
+mod taken;
+mod tally;
 
+pub use both::Both;
 pub use change_set::{ChangeSet, Means, TableChange};
-pub use script::{Parameter, Script, Scripted};
+pub use inverse::Inverse;
+pub use record::{BadRecord, read_record, write_record};
 pub use side::Side;
 pub use sink::{Images, Sink};
 pub use table::{Column, Generated, Table};
+pub use taken::{Taken, TakenTable};
+pub use tally::{TableTotals, Tally, TallyError, Totals};
