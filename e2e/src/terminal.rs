@@ -47,8 +47,13 @@ impl Terminal {
 
     /// Types a line.
     pub fn line(&mut self, text: &str) {
-        self.input.write_all(text.as_bytes()).unwrap();
-        self.input.write_all(b"\n").unwrap();
+        self.keys(text);
+        self.keys("\n");
+    }
+
+    /// Presses these keys.
+    pub fn keys(&mut self, keys: &str) {
+        self.input.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits until the text is shown, and returns everything up to its end; the next wait begins behind it.

@@ -11,6 +11,7 @@ mod ledger_down;
 mod main_job;
 mod masks;
 mod measured_rules;
+mod narrow_grant;
 mod not_started;
 mod notified;
 mod passthrough;
