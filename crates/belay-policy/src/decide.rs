@@ -112,6 +112,20 @@ fn outside_denial(grant: &Grant, statement: &Statement, outside: &Outside<'_>) -
                 hint: format!("read {} without its schema", filtered.table),
             };
         }
+        Outside::Planned(relation) => {
+            return Denial {
+                code: Code::OutsideGrant,
+                message: format!(
+                    "refused: {} on {relation}: its plan tells of rows that are not shown",
+                    statement.verb
+                ),
+                detail: format!(
+                    "{} shows some rows of {relation} only. The statement was not sent to the database.",
+                    grant.id
+                ),
+                hint: "run the statement without EXPLAIN".to_owned(),
+            };
+        }
     };
     let through = outside.through(statement).map(|via| format!(", which {via} reads")).unwrap_or_default();
     Denial {
@@ -296,6 +310,24 @@ mod tests {
         assert_eq!(said(&grant, of_kin(&["c"], &["email"])), masked(MaskKind::Null));
         grant.masks.push(mask("app.b.email", MaskKind::Withheld));
         assert_eq!(said(&grant, of_kin(&["b", "c"], &["email"])).unwrap_err().0, Code::Masked);
+    }
+
+    #[test]
+    fn no_plan_is_shown_of_what_is_shown_in_part() {
+        let mut grant = grant(&["app.orders", "app.pay", "app.c", "app.all_c"]);
+        grant.bounds.rows =
+            vec![RowFilter { table: "app.orders".parse().unwrap(), predicate: "customer_id = 7".to_owned() }];
+        let view = |name: &str| Via::View(Relation { schema: Some("app".to_owned()), name: name.to_owned() });
+        let explained = |statement| Statement { verb: "EXPLAIN ANALYZE".to_owned(), ..statement };
+        for statement in [read("app.orders", &["id"], Via::Filtered), read("hr.salaries", &["pay!"], view("pay"))] {
+            assert_eq!(said(&grant, statement.clone()), Ok(Vec::new()));
+            let (code, message) = said(&grant, explained(statement)).unwrap_err();
+            assert_eq!(code, Code::OutsideGrant);
+            assert!(message.ends_with(": its plan tells of rows that are not shown"), "{message}");
+        }
+        for statement in [read("app.c", &["id!"], Via::Named), read("app.c", &["id!"], view("all_c"))] {
+            assert_eq!(said(&grant, explained(statement)), Ok(Vec::new()));
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) enum Outside<'a> {
     Unfiltered(&'a Relation),
     /// A relation that shares rows with one of which only some are shown, which is named second.
     Shares(&'a Relation, &'a Resource),
+    /// A relation of which only some rows are shown, whose plan would tell of the others.
+    Planned(&'a Relation),
 }
 
 impl Outside<'_> {
@@ -39,6 +41,7 @@ pub(crate) fn outside<'a>(grant: &'a Grant, statement: &'a Statement) -> Option<
     unsettled
         .map(Outside::Relation)
         .or_else(|| statement.accesses.iter().find_map(|access| outside_access(grant, access)))
+        .or_else(|| statement.accesses.iter().find_map(|access| planned(grant, statement, access)))
         .or_else(|| {
             let covered = |call: &FunctionName| grant.bounds.functions.iter().any(|named| named.covers(call));
             statement.calls.iter().find(|call| !covered(call)).map(Outside::Function)
@@ -78,6 +81,13 @@ fn outside_access<'a>(grant: &'a Grant, access: &'a Access) -> Option<Outside<'a
     {
         return Some(Outside::Shares(relation, &filter.table));
     }
+    outside_columns(grant, access)
+}
+
+/// What of an access no resource names.
+fn outside_columns<'a>(grant: &Grant, access: &'a Access) -> Option<Outside<'a>> {
+    let relation = &access.relation;
+    let Some(schema) = relation.schema.as_deref() else { return Some(Outside::Relation(relation)) };
     let named: Vec<&Resource> =
         grant.resources.iter().filter(|resource| resource.names(schema, &relation.name)).collect();
     if named.is_empty() {
@@ -87,6 +97,22 @@ fn outside_access<'a>(grant: &'a Grant, access: &'a Access) -> Option<Outside<'a
         named.iter().any(|resource| resource.column.as_deref().is_none_or(|name| name == column.name))
     };
     access.columns.iter().find(|column| !covers(column)).map(|column| Outside::Column(relation, &column.name))
+}
+
+/// A plan names the conditions of a view or a row filter, counts the rows they keep back, and is made by what all rows
+/// hold.
+fn planned<'a>(grant: &Grant, statement: &Statement, access: &'a Access) -> Option<Outside<'a>> {
+    if !statement.verb.starts_with("EXPLAIN") {
+        return None;
+    }
+    match &access.via {
+        Via::Filtered => Some(Outside::Planned(&access.relation)),
+        Via::View(view) => {
+            let shown = outside_columns(grant, access).is_none();
+            (!shown).then_some(Outside::Planned(view))
+        }
+        Via::Named | Via::Foreign | Via::Parent(_) => None,
+    }
 }
 
 fn names_exactly(resource: &Resource, relation: &Relation) -> bool {
