@@ -103,7 +103,7 @@ const DEPENDS: &str = "SELECT DISTINCT n.nspname || '.' || c.relname || coalesce
     FROM pg_depend d JOIN pg_class c ON c.oid = d.refobjid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_rewrite r ON r.oid = d.objid AND d.classid = 'pg_rewrite'::regclass
     LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND d.refobjsubid > 0
     WHERE r.ev_class = 'pg_temp.oracle'::regclass AND d.refclassid = 'pg_class'::regclass
-        AND d.refobjid >= 16384 AND d.refobjid <> r.ev_class";
+        AND c.relkind <> 'c' AND d.refobjid >= 16384 AND d.refobjid <> r.ev_class";
 
 const ORIGIN: &str = "SELECT n.nspname || '.' || c.relname || '.' || a.attname FROM pg_attribute a
     JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace

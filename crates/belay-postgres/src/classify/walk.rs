@@ -12,9 +12,11 @@ mod column_name;
 mod common_table;
 mod current_setting;
 mod expression;
+mod field;
 mod json;
 mod operator;
 pub(super) mod query;
+mod recursion;
 mod scope;
 mod set_config;
 mod source;
@@ -29,6 +31,7 @@ use super::uses::{Reached, Uses};
 use super::withheld;
 use belay_model::{Code, Effect, Statement};
 use pg_query::protobuf::Node;
+use recursion::Round;
 use scope::{Rows, Scope};
 use value::Value;
 
@@ -43,6 +46,8 @@ pub(super) struct Walk<'a> {
     uses: Uses<'a>,
     /// What can be seen from here, outermost first.
     scopes: Vec<Scope<'a>>,
+    /// The recursive expressions that were begun, in order.
+    rounds: Vec<Round>,
     /// The one setting that the column `name` of `pg_settings` can hold in the query at hand.
     named_setting: Option<&'a str>,
     /// The last value that was given to `search_path`.
@@ -67,6 +72,7 @@ impl<'a> Walk<'a> {
             findings: Findings::new(effect),
             uses: Uses::default(),
             scopes: Vec::new(),
+            rounds: Vec::new(),
             named_setting: None,
             new_path: None,
         }
@@ -149,7 +155,9 @@ impl<'a> Walk<'a> {
     /// Something depends on the value.
     fn compute(&mut self, value: &Value) {
         for origin in value.origins() {
-            self.uses.compute(origin.uses, origin.column);
+            if !self.computed_in_round(origin) {
+                self.uses.compute(origin.uses, origin.column);
+            }
         }
     }
 

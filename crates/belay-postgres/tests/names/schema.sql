@@ -36,3 +36,6 @@ CREATE TABLE app.typed (id int, pair app.pair, even app.even, span int4range);
 CREATE TABLE app.guarded (id int);
 CREATE POLICY p ON app.guarded USING (app.touch(id) > 0);
 ALTER TABLE app.guarded ENABLE ROW LEVEL SECURITY;
+CREATE FUNCTION evil.json_value(jsonb, text) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+CREATE FUNCTION evil.json_arrayagg(int) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+CREATE FUNCTION evil.json_object(text, text) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';

@@ -42,7 +42,12 @@ impl<'a> Walk<'a> {
         }
         match words(funcname).as_deref() {
             Some([name]) => self.called("", name, args, &kinds),
-            Some([schema, name]) => self.called(schema, name, args, &kinds),
+            Some([schema, name]) => {
+                if *schema == "pg_catalog" {
+                    self.keyword(name);
+                }
+                self.called(schema, name, args, &kinds)
+            }
             _ => {
                 self.not_understood();
                 Kind::Any
@@ -55,14 +60,12 @@ impl<'a> Walk<'a> {
             self.called_own(schema, name, args);
             return Kind::Any;
         };
-        let candidates: Vec<&FunctionRow> = catalog
-            .functions(name)
-            .filter(|function| !function.procedure && self.may_mean(function, schema) && fits(catalog, function, kinds))
-            .collect();
-        let own =
-            self.functions.is_listed(schema, name) || candidates.iter().any(|function| function.id < FIRST_USER_ID);
+        let candidates = self.candidates(catalog, schema, name, kinds);
+        let own = self.functions.is_listed(schema, name) || candidates.iter().any(|function| is_own(function));
         let guarded: Vec<&FunctionRow> =
             candidates.iter().copied().filter(|function| catalog.is_guarded(function.id)).collect();
+        // `type(value)` casts where no function takes the value.
+        let converts = matches!(kinds, [kind] if self.converted(schema, name, *kind));
         match (own, guarded.first()) {
             (true, Some(other)) if schema.is_empty() => {
                 let (other, dot) = (uses::name_of(other), '.');
@@ -76,12 +79,51 @@ impl<'a> Walk<'a> {
             }
             // What extensions bring and is harmless.
             (false, None) if !candidates.is_empty() => {}
+            // `column(row)` is `row.column`.
+            (false, None) if schema.is_empty() && matches!(args, [row] if self.is_row_with(row, name)) => {}
+            (false, None) if converts => {}
             (_, None) => self.called_own(schema, name, args),
         }
-        result_of(catalog, &candidates)
+        result_of(catalog, &candidates, kinds)
     }
 
-    fn may_mean(&self, function: &FunctionRow, schema: &str) -> bool {
+    /// Whether every function that this may mean gives a single column where it stands in FROM.
+    pub(super) fn gives_one_column(&self, call: &FuncCall) -> bool {
+        let Some(catalog) = self.context.catalog else { return false };
+        let words = words(&call.funcname);
+        let (schema, name) = match words.as_deref() {
+            Some([name]) => ("", *name),
+            Some([schema, name]) => (*schema, *name),
+            _ => return false,
+        };
+        let mut named = catalog.functions(name).filter(|function| self.may_mean(function, schema)).peekable();
+        let is_column =
+            |type_id| catalog.type_by_id(type_id).is_some_and(|row| row.category != 'P' && row.relation == 0);
+        named.peek().is_some() && named.all(|function| is_column(catalog.base(function.returns)))
+    }
+
+    /// The functions that a call with such arguments may mean.
+    pub(super) fn candidates(
+        &self,
+        catalog: &'a Catalog,
+        schema: &str,
+        name: &str,
+        kinds: &[Kind],
+    ) -> Vec<&'a FunctionRow> {
+        let named = catalog.functions(name).filter(|function| !function.procedure && self.may_mean(function, schema));
+        named.filter(|function| fits(catalog, function, kinds)).collect()
+    }
+
+    /// What the grammar writes as a call of `pg_catalog`'s and older servers read as an ordinary name.
+    fn keyword(&mut self, name: &str) {
+        match name {
+            "system_user" => self.may_name(name),
+            "json_object" => self.may_call(name),
+            _ => {}
+        }
+    }
+
+    pub(super) fn may_mean(&self, function: &FunctionRow, schema: &str) -> bool {
         match (schema, self.path) {
             ("", Some(path)) => path.has(&function.schema),
             ("", None) => function.schema == "pg_catalog",
@@ -111,11 +153,16 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn refuse_function(&mut self, schema: &str, name: &str, why: &str) {
+    pub(super) fn refuse_function(&mut self, schema: &str, name: &str, why: &str) {
         let dot = if schema.is_empty() { "" } else { "." };
         let because = format!("calls {schema}{dot}{name}, which {why}");
         self.findings.raise(Effect::Opaque, Some(Code::UnknownFunction), because);
     }
+}
+
+/// Whether it came with the database.
+pub(super) fn is_own(function: &FunctionRow) -> bool {
+    function.id < FIRST_USER_ID
 }
 
 /// Whether a function can be called with so many arguments of such types.
@@ -133,9 +180,14 @@ fn fits(catalog: &Catalog, function: &FunctionRow, kinds: &[Kind]) -> bool {
     function.arguments.iter().zip(kinds).all(|(wanted, given)| catalog.may_become(*given, *wanted))
 }
 
-/// The type that all candidates give.
-fn result_of(catalog: &Catalog, candidates: &[&FunctionRow]) -> Kind {
-    let Some((first, others)) = candidates.split_first() else { return Kind::Any };
+/// The type that all candidates give. Those that take just these types come before others.
+fn result_of(catalog: &Catalog, candidates: &[&FunctionRow], kinds: &[Kind]) -> Kind {
+    let takes =
+        |function: &&&FunctionRow| function.arguments.iter().map(|wanted| Kind::Of(*wanted)).eq(kinds.iter().copied());
+    let exact: Vec<&FunctionRow> = candidates.iter().filter(takes).copied().collect();
+    let Some((first, others)) = (if exact.is_empty() { candidates } else { &exact }).split_first() else {
+        return Kind::Any;
+    };
     let plain = catalog.is_plain_type(first.returns) && others.iter().all(|other| other.returns == first.returns);
     if plain { Kind::Of(first.returns) } else { Kind::Any }
 }

@@ -45,10 +45,7 @@ impl<'a> Walk<'a> {
             return value;
         }
         if let Some(columns) = self.row_of(name) {
-            for column in &columns {
-                self.note(&column.value);
-                self.compute(&column.value);
-            }
+            self.note_and_compute(&columns);
             return Value::default();
         }
         let system = SYSTEM.contains(&name) && self.visible().any(Source::is_table);
@@ -62,7 +59,7 @@ impl<'a> Walk<'a> {
     fn look_for(&self, name: &str) -> (Option<Value>, bool) {
         let mut maybe = false;
         for scope in self.scopes.iter().rev().filter(|scope| !scope.hidden) {
-            let mut found: Option<Value> = None;
+            let (mut found, mut unsure): (Option<Value>, bool) = (None, false);
             for source in &scope.sources {
                 match source.column(name) {
                     Found::Value(value) => {
@@ -71,13 +68,15 @@ impl<'a> Walk<'a> {
                             None => value,
                         });
                     }
-                    Found::Maybe => maybe = true,
+                    Found::Maybe => unsure = true,
                     Found::No => {}
                 }
             }
+            // Two sources of one query that have it are an error.
             if found.is_some() {
                 return (found, maybe);
             }
+            maybe |= unsure;
         }
         (None, maybe)
     }
@@ -91,19 +90,53 @@ impl<'a> Walk<'a> {
             return Value::default();
         };
         let (found, table) = (source_found.column(name), source_found.is_table());
-        match found {
+        match &found {
             Found::Value(value) => {
-                self.note(&value);
-                value
+                self.note(value);
+                value.clone()
             }
-            Found::Maybe => Value::default(),
             Found::No if table && SYSTEM.contains(&name) => Value::default(),
-            // `row.function` calls a function with the row.
-            Found::No => {
-                self.unknown_name("column", &format!("{source}.{name}"));
+            // Without such a column, `row.name` calls a function with the row.
+            Found::Maybe | Found::No => {
+                let row = source_found.all().0;
+                if self.called_with_row(name) {
+                    self.note_and_compute(&row);
+                } else if matches!(found, Found::No) {
+                    self.unknown_name("column", &format!("{source}.{name}"));
+                }
                 Value::default()
             }
         }
+    }
+
+    fn note_and_compute(&mut self, columns: &[Column<'a>]) {
+        for column in columns {
+            self.note(&column.value);
+            self.compute(&column.value);
+        }
+    }
+
+    /// What is a keyword to one server may be a name to an older one, if anything in sight is called so.
+    pub(super) fn may_name(&mut self, name: &str) {
+        if let (Some(value), _) = self.look_for(name) {
+            self.note(&value);
+            self.compute(&value);
+        } else if let Some(columns) = self.row_of(name) {
+            self.note_and_compute(&columns);
+        }
+    }
+
+    /// Whether this is the row of a source in sight that has a column of this name.
+    pub(super) fn is_row_with(&self, row: &Node, name: &str) -> bool {
+        let Some(NodeEnum::ColumnRef(reference)) = &row.node else { return false };
+        let (fields, starred) = match ends_in_star(&reference.fields) {
+            Some((_, before)) => (before, true),
+            None => (reference.fields.as_slice(), false),
+        };
+        let Some(&[source]) = words(fields).as_deref() else { return false };
+        // A column comes before a row of the same name.
+        let is_row = starred || matches!(self.look_for(source), (None, false));
+        is_row && self.source(None, source).is_some_and(|source| matches!(source.column(name), Found::Value(_)))
     }
 
     /// The columns that a star stands for, by the words before it, and whether there may be more.

@@ -8,20 +8,29 @@ use pg_query::protobuf::{
     SubLinkType, TypeCast, XmlExprOp,
 };
 
-/// The name, or none where the server makes one up that nothing can refer to.
+/// What the server calls a column where it has no better name.
+const NAMELESS: &str = "?column?";
+
+/// The name, or none where the text alone does not tell it.
 pub(super) fn of(node: &Node) -> Option<&str> {
-    weighed(node).map(|(name, _)| name)
+    match weighed(node) {
+        Some(Name::Weak(name) | Name::Full(name)) => Some(name),
+        Some(Name::Unknown) => None,
+        None => Some(NAMELESS),
+    }
 }
 
-/// How much a name counts: a cast's own gives way to what is cast.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Weight {
-    Weak,
-    Full,
+/// A name with how much it counts: a cast's own gives way to what is cast.
+#[derive(Clone, Copy)]
+enum Name<'n> {
+    Weak(&'n str),
+    Full(&'n str),
+    /// It has a full name, which the text does not tell.
+    Unknown,
 }
 
-fn weighed(node: &Node) -> Option<(&str, Weight)> {
-    let full = |name| Some((name, Weight::Full));
+fn weighed(node: &Node) -> Option<Name<'_>> {
+    let full = |name| Some(Name::Full(name));
     match node.node.as_ref()? {
         NodeEnum::ColumnRef(reference) => full(reference.fields.iter().rev().find_map(word)?),
         NodeEnum::AIndirection(indirection) => match indirection.indirection.iter().rev().find_map(word) {
@@ -55,32 +64,30 @@ fn weighed(node: &Node) -> Option<(&str, Weight)> {
     }
 }
 
-fn of_cast(cast: &TypeCast) -> Option<(&str, Weight)> {
-    let inner = cast.arg.as_deref().and_then(weighed);
-    match inner {
-        Some((_, Weight::Full)) => inner,
-        _ => Some((cast.type_name.as_ref()?.names.last().and_then(word)?, Weight::Weak)),
+fn of_cast(cast: &TypeCast) -> Option<Name<'_>> {
+    match cast.arg.as_deref().and_then(weighed) {
+        None | Some(Name::Weak(_)) => cast.type_name.as_ref()?.names.last().and_then(word).map(Name::Weak),
+        full => full,
     }
 }
 
-fn of_case(case: &CaseExpr) -> (&str, Weight) {
+fn of_case(case: &CaseExpr) -> Name<'_> {
     match case.defresult.as_deref().and_then(weighed) {
-        Some((name, Weight::Full)) => (name, Weight::Full),
-        _ => ("case", Weight::Weak),
+        None | Some(Name::Weak(_)) => Name::Weak("case"),
+        Some(full) => full,
     }
 }
 
-fn of_sub_link(link: &SubLink) -> Option<(&str, Weight)> {
-    let name = match SubLinkType::try_from(link.sub_link_type).ok()? {
-        SubLinkType::ExistsSublink => "exists",
-        SubLinkType::ArraySublink => "array",
+fn of_sub_link(link: &SubLink) -> Option<Name<'_>> {
+    match SubLinkType::try_from(link.sub_link_type).ok()? {
+        SubLinkType::ExistsSublink => Some(Name::Full("exists")),
+        SubLinkType::ArraySublink => Some(Name::Full("array")),
         SubLinkType::ExprSublink => match link.subselect.as_deref()?.node.as_ref()? {
-            NodeEnum::SelectStmt(select) => of_select(select)?,
-            _ => return None,
+            NodeEnum::SelectStmt(select) => Some(of_select(select).map_or(Name::Unknown, Name::Full)),
+            _ => Some(Name::Unknown),
         },
-        _ => return None,
-    };
-    Some((name, Weight::Full))
+        _ => None,
+    }
 }
 
 /// A sub-select is called what its only column is.
@@ -88,6 +95,9 @@ fn of_select(select: &SelectStmt) -> Option<&str> {
     let mut leftmost = select;
     while let Some(arm) = leftmost.larg.as_deref() {
         leftmost = arm;
+    }
+    if !leftmost.values_lists.is_empty() {
+        return Some("column1");
     }
     match leftmost.target_list.first()?.node.as_ref()? {
         NodeEnum::ResTarget(target) if !target.name.is_empty() => Some(&target.name),

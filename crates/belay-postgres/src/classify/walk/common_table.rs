@@ -2,11 +2,12 @@
 
 use super::Walk;
 use super::column::names;
+use super::recursion::Recursion;
 use super::scope::{CommonTable, Rows, State};
 use super::value::{Column, Kind, Value};
 use belay_model::{Code, Effect};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{CommonTableExpr, CteCycleClause, CteSearchClause, SelectStmt, WithClause};
+use pg_query::protobuf::{CommonTableExpr, CteCycleClause, CteSearchClause, Node, WithClause};
 use std::rc::Rc;
 
 impl<'a> Walk<'a> {
@@ -82,7 +83,7 @@ impl<'a> Walk<'a> {
         self.scopes.get(level)?.tables.get(place).map(|table| &table.state)
     }
 
-    fn set_state(&mut self, level: usize, place: usize, state: State<'a>) {
+    pub(super) fn set_state(&mut self, level: usize, place: usize, state: State<'a>) {
         if let Some(table) = self.scopes.get_mut(level).and_then(|scope| scope.tables.get_mut(place)) {
             table.state = state;
         }
@@ -106,34 +107,25 @@ impl<'a> Walk<'a> {
             ctecolcollations: _,
         } = expression;
         let aliases = names(aliascolnames);
-        let mut rows = match ctequery.as_ref().and_then(|node| node.node.as_ref()) {
-            Some(NodeEnum::SelectStmt(select)) if own.is_some() && select.larg.is_some() => {
-                self.self_reference(select, own, &aliases)
+        let mut rows = match (ctequery.as_ref().and_then(|node| node.node.as_ref()), own) {
+            (Some(NodeEnum::SelectStmt(select)), Some((level, place))) if select.larg.is_some() => {
+                self.recursive(select, &Recursion { level, place, names: &aliases, round: self.next_round() })
             }
-            Some(kind) => self.inner_query(kind),
-            None => Rows::default(),
+            (Some(kind), _) => self.inner_query(kind),
+            (None, _) => Rows::default(),
         };
         rename(&mut rows, &aliases);
-        if let Some(CteSearchClause { search_col_list: _, search_breadth_first: _, search_seq_column, location: _ }) =
+        if let Some(CteSearchClause { search_col_list, search_breadth_first: _, search_seq_column, location: _ }) =
             search_clause
         {
+            // The column that is added holds their values.
+            self.compute_named(&rows, search_col_list);
             rows.columns.push(Column { name: Some(search_seq_column), value: Value::of(Kind::Any) });
         }
         if let Some(cycle) = cycle_clause {
             self.cycle(cycle, &mut rows);
         }
         Rc::new(rows)
-    }
-
-    /// `first arm UNION second arm`, in which the second may refer to the whole: it has the first's columns.
-    fn self_reference(&mut self, select: &'a SelectStmt, own: Option<(usize, usize)>, aliases: &[&'a str]) -> Rows<'a> {
-        self.set_operation(select, |walk, first| {
-            if let Some((level, place)) = own {
-                let mut known = first.clone();
-                rename(&mut known, aliases);
-                walk.set_state(level, place, State::Reading(Some(Rc::new(known))));
-            }
-        })
     }
 
     fn cycle(&mut self, cycle: &'a CteCycleClause, rows: &mut Rows<'a>) {
@@ -150,17 +142,21 @@ impl<'a> Walk<'a> {
             cycle_mark_neop: _,
         } = cycle;
         self.all_of([cycle_mark_value, cycle_mark_default]);
-        let compared = names(cycle_col_list);
-        for column in rows.columns.iter().filter(|column| column.name.is_some_and(|name| compared.contains(&name))) {
-            self.compute(&column.value);
-        }
+        self.compute_named(rows, cycle_col_list);
         for name in [cycle_mark_column, cycle_path_column] {
             rows.columns.push(Column { name: Some(name), value: Value::of(Kind::Any) });
         }
     }
+
+    fn compute_named(&mut self, rows: &Rows<'a>, list: &'a [Node]) {
+        let listed = names(list);
+        for column in rows.columns.iter().filter(|column| column.name.is_some_and(|name| listed.contains(&name))) {
+            self.compute(&column.value);
+        }
+    }
 }
 
-fn rename<'a>(rows: &mut Rows<'a>, names: &[&'a str]) {
+pub(super) fn rename<'a>(rows: &mut Rows<'a>, names: &[&'a str]) {
     for (column, name) in rows.columns.iter_mut().zip(names) {
         column.name = Some(name);
     }

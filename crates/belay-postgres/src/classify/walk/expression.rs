@@ -77,12 +77,14 @@ impl<'a> Walk<'a> {
         match kind {
             NodeEnum::CaseExpr(expr) => {
                 let CaseExpr { xpr, casetype: _, casecollid: _, arg, args, defresult, location: _ } = expr.as_ref();
-                self.all_of([xpr, arg, defresult]);
-                self.nodes(args);
-            }
-            NodeEnum::CaseWhen(when) => {
-                let CaseWhen { xpr, expr, result, location: _ } = when.as_ref();
-                self.all_of([xpr, expr, result]);
+                let compared = arg.as_deref().map(|arg| self.computed(arg));
+                self.all_of([xpr, defresult]);
+                for node in args {
+                    match &node.node {
+                        Some(NodeEnum::CaseWhen(when)) => self.case_when(when, compared),
+                        _ => self.not_understood(),
+                    }
+                }
             }
             NodeEnum::NullTest(test) => {
                 let NullTest { xpr, arg, nulltesttype: _, argisrow: _, location: _ } = test.as_ref();
@@ -130,8 +132,7 @@ impl<'a> Walk<'a> {
             }
             NodeEnum::AIndirection(indirection) => {
                 let AIndirection { arg, indirection } = indirection.as_ref();
-                self.optional(arg.as_deref());
-                self.nodes(indirection);
+                self.parts(arg.as_deref(), indirection);
             }
             NodeEnum::AIndices(indices) => {
                 let AIndices { is_slice: _, lidx, uidx } = indices.as_ref();
@@ -203,9 +204,20 @@ impl<'a> Walk<'a> {
             }
             NodeEnum::MergeSupportFunc(action) => {
                 let MergeSupportFunc { xpr, msftype: _, msfcollid: _, location: _ } = action.as_ref();
+                self.may_call("merge_action");
                 self.optional(xpr.as_deref());
             }
             _ => self.json(kind),
+        }
+    }
+
+    /// `CASE value WHEN other` compares with an operator that is not written.
+    fn case_when(&mut self, when: &'a CaseWhen, compared: Option<Kind>) {
+        let CaseWhen { xpr, expr, result, location: _ } = when;
+        self.all_of([xpr, result]);
+        let other = expr.as_deref().map(|expr| self.computed(expr)).unwrap_or_default();
+        if let Some(compared) = compared {
+            self.operator_named(None, "=", [compared, other]);
         }
     }
 

@@ -1,11 +1,12 @@
 //! The SQL/JSON forms.
 
 use super::Walk;
+use super::value::Kind;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     JsonAggConstructor, JsonArgument, JsonArrayAgg, JsonArrayConstructor, JsonArrayQueryConstructor, JsonBehavior,
-    JsonFuncExpr, JsonIsPredicate, JsonKeyValue, JsonObjectAgg, JsonObjectConstructor, JsonOutput, JsonParseExpr,
-    JsonScalarExpr, JsonSerializeExpr, JsonTable, JsonTableColumn, JsonTablePathSpec, JsonValueExpr,
+    JsonExprOp, JsonFuncExpr, JsonIsPredicate, JsonKeyValue, JsonObjectAgg, JsonObjectConstructor, JsonOutput,
+    JsonParseExpr, JsonScalarExpr, JsonSerializeExpr, JsonTable, JsonTableColumn, JsonTablePathSpec, JsonValueExpr,
 };
 
 impl<'a> Walk<'a> {
@@ -25,16 +26,20 @@ impl<'a> Walk<'a> {
             }
             NodeEnum::JsonParseExpr(parse) => {
                 let JsonParseExpr { expr, output, unique_keys: _, location: _ } = parse.as_ref();
+                self.may_call("json");
+                self.converted("", "json", Kind::Any);
                 self.json_value(expr.as_deref());
                 self.json_output(output.as_ref());
             }
             NodeEnum::JsonScalarExpr(scalar) => {
                 let JsonScalarExpr { expr, output, location: _ } = scalar.as_ref();
+                self.may_call("json_scalar");
                 self.optional(expr.as_deref());
                 self.json_output(output.as_ref());
             }
             NodeEnum::JsonSerializeExpr(serialize) => {
                 let JsonSerializeExpr { expr, output, location: _ } = serialize.as_ref();
+                self.may_call("json_serialize");
                 self.json_value(expr.as_deref());
                 self.json_output(output.as_ref());
             }
@@ -46,27 +51,32 @@ impl<'a> Walk<'a> {
         match kind {
             NodeEnum::JsonObjectConstructor(object) => {
                 let JsonObjectConstructor { exprs, output, absent_on_null: _, unique: _, location: _ } = object;
+                self.may_call("json_object");
                 self.nodes(exprs);
                 self.json_output(output.as_ref());
             }
             NodeEnum::JsonArrayConstructor(array) => {
                 let JsonArrayConstructor { exprs, output, absent_on_null: _, location: _ } = array;
+                self.may_call("json_array");
                 self.nodes(exprs);
                 self.json_output(output.as_ref());
             }
             NodeEnum::JsonArrayQueryConstructor(array) => {
                 let JsonArrayQueryConstructor { query, output, format: _, absent_on_null: _, location: _ } =
                     array.as_ref();
+                self.may_call("json_array");
                 self.optional(query.as_deref());
                 self.json_output(output.as_ref());
             }
             NodeEnum::JsonObjectAgg(aggregate) => {
                 let JsonObjectAgg { constructor, arg, absent_on_null: _, unique: _ } = aggregate.as_ref();
+                self.may_call("json_objectagg");
                 self.json_aggregate(constructor.as_deref());
                 self.json_pair(arg.as_deref());
             }
             NodeEnum::JsonArrayAgg(aggregate) => {
                 let JsonArrayAgg { constructor, arg, absent_on_null: _ } = aggregate.as_ref();
+                self.may_call("json_arrayagg");
                 self.json_aggregate(constructor.as_deref());
                 self.json_value(arg.as_deref());
             }
@@ -79,7 +89,7 @@ impl<'a> Walk<'a> {
 
     fn json_function(&mut self, function: &'a JsonFuncExpr) {
         let JsonFuncExpr {
-            op: _,
+            op,
             column_name: _,
             context_item,
             pathspec,
@@ -91,6 +101,11 @@ impl<'a> Walk<'a> {
             quotes: _,
             location: _,
         } = function;
+        self.may_call(match JsonExprOp::try_from(*op).unwrap_or_default() {
+            JsonExprOp::JsonExistsOp => "json_exists",
+            JsonExprOp::JsonValueOp => "json_value",
+            JsonExprOp::JsonQueryOp | JsonExprOp::JsonTableOp | JsonExprOp::Undefined => "json_query",
+        });
         self.json_value(context_item.as_deref());
         self.optional(pathspec.as_deref());
         self.nodes(passing);

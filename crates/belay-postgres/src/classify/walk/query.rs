@@ -1,7 +1,8 @@
 //! Queries: SELECT and the statements that change rows, with their WITH clauses.
 
+use super::recursion::Recursion;
 use super::scope::{Rows, Scope};
-use super::value::Column;
+use super::value::{Column, Kind, Value};
 use super::{Outcome, Walk, set_config, words};
 use belay_model::{Code, Effect};
 use pg_query::NodeEnum;
@@ -33,8 +34,8 @@ impl<'a> Walk<'a> {
     /// A query, whose own effect the caller has seen to.
     fn rows(&mut self, kind: &'a NodeEnum) -> Rows<'a> {
         self.scopes.push(Scope::default());
-        let rows = match kind {
-            NodeEnum::SelectStmt(select) => self.select(select),
+        let mut rows = match kind {
+            NodeEnum::SelectStmt(select) => self.select(select, None),
             NodeEnum::InsertStmt(insert) => self.insert(insert),
             NodeEnum::UpdateStmt(update) => self.update(update),
             NodeEnum::DeleteStmt(delete) => self.delete(delete),
@@ -45,11 +46,12 @@ impl<'a> Walk<'a> {
             }
         };
         self.scopes.pop();
+        rows.settle();
         rows
     }
 
-    /// A SELECT, in a scope of its own.
-    fn select(&mut self, select: &'a SelectStmt) -> Rows<'a> {
+    /// A SELECT, in a scope of its own. It may be a common table expression that refers to itself.
+    pub(super) fn select(&mut self, select: &'a SelectStmt, recursion: Option<&Recursion<'_, 'a>>) -> Rows<'a> {
         let SelectStmt {
             distinct_clause,
             into_clause,
@@ -80,7 +82,7 @@ impl<'a> Walk<'a> {
         }
         self.from(from_clause);
         let rows = if larg.is_some() {
-            self.set_operation(select, |_, _| {})
+            self.set_operation(select, recursion)
         } else if values_lists.is_empty() {
             self.targets(target_list)
         } else {
@@ -105,14 +107,12 @@ impl<'a> Walk<'a> {
         rows
     }
 
-    /// UNION, INTERSECT, EXCEPT. `between` is called with the first arm's columns before the second is read.
-    pub(super) fn set_operation(
-        &mut self,
-        select: &'a SelectStmt,
-        between: impl FnOnce(&mut Walk<'a>, &Rows<'a>),
-    ) -> Rows<'a> {
+    /// UNION, INTERSECT, EXCEPT.
+    fn set_operation(&mut self, select: &'a SelectStmt, recursion: Option<&Recursion<'_, 'a>>) -> Rows<'a> {
         let first = self.arm(select.larg.as_deref());
-        between(self, &first);
+        if let Some(recursion) = recursion {
+            self.first_arm_is_known(recursion, &first);
+        }
         let second = self.arm(select.rarg.as_deref());
         let appended = select.op == SetOperation::SetopUnion as i32 && select.all;
         if !appended {
@@ -130,14 +130,15 @@ impl<'a> Walk<'a> {
             return Rows { columns: first.columns, open };
         }
         let pairs = first.columns.into_iter().zip(&second.columns);
-        let columns = pairs.map(|(one, other)| Column { name: one.name, value: one.value.merge(&other.value) });
+        let columns =
+            pairs.map(|(one, other)| Column { name: one.name, value: appended_values(one.value, &other.value) });
         Rows { columns: columns.collect(), open }
     }
 
     fn arm(&mut self, arm: Option<&'a SelectStmt>) -> Rows<'a> {
         let Some(arm) = arm else { return Rows::default() };
         self.scopes.push(Scope::default());
-        let rows = self.select(arm);
+        let rows = self.select(arm, None);
         self.scopes.pop();
         rows
     }
@@ -288,6 +289,18 @@ impl<'a> Walk<'a> {
         self.old_and_new(options);
         self.targets(exprs)
     }
+}
+
+/// The values of two arms in one place: a literal becomes what the other arm has.
+fn appended_values(one: Value, other: &Value) -> Value {
+    let kind = match (one.kind, other.kind) {
+        (Kind::Literal, kind) | (kind, Kind::Literal) => kind,
+        (kind, other) if kind == other => kind,
+        _ => Kind::Any,
+    };
+    let mut value = one.merge(other);
+    value.kind = kind;
+    value
 }
 
 /// The verb of a statement that changes rows.

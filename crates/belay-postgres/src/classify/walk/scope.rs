@@ -39,6 +39,31 @@ pub(super) struct Rows<'a> {
     pub(super) open: bool,
 }
 
+impl Rows<'_> {
+    /// What they are to whatever reads them: literals have become something.
+    pub(super) fn settle(&mut self) {
+        for column in &mut self.columns {
+            column.value.kind = column.value.kind.settled();
+        }
+    }
+
+    /// The column of this name. Where several have it, all of them.
+    pub(super) fn called(&self, name: &str) -> Option<Value> {
+        let mut named = self.columns.iter().filter(|column| column.name == Some(name));
+        let first = named.next()?.value.clone();
+        Some(named.fold(first, |all, one| all.and(&one.value)))
+    }
+
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column.name == Some(name))
+    }
+
+    /// Whether one of the columns may go by any name.
+    pub(super) fn has_unknown_names(&self) -> bool {
+        self.columns.iter().any(|column| column.name.is_none())
+    }
+}
+
 /// Something in FROM with a name of its own.
 pub(super) struct Source<'a> {
     /// The alias, or the relation's name.
@@ -58,7 +83,13 @@ pub(super) enum SourceKind<'a> {
 /// How sources stand in FROM.
 pub(super) enum Item<'a> {
     Source(usize),
-    Join { left: Box<Item<'a>>, right: Box<Item<'a>>, merged: Vec<&'a str> },
+    /// `vague` where more columns may be merged than those that are known to be.
+    Join {
+        left: Box<Item<'a>>,
+        right: Box<Item<'a>>,
+        merged: Vec<&'a str>,
+        vague: bool,
+    },
 }
 
 /// What a name gives in one source.
@@ -84,14 +115,11 @@ impl<'a> Source<'a> {
                     None => Found::No,
                 }
             }
-            SourceKind::Rows(rows) => {
-                let mut named = rows.columns.iter().filter(|column| column.name == Some(name));
-                match named.next() {
-                    Some(first) => Found::Value(named.fold(first.value.clone(), |all, one| all.and(&one.value))),
-                    None if rows.open => Found::Maybe,
-                    None => Found::No,
-                }
-            }
+            SourceKind::Rows(rows) => match rows.called(name) {
+                Some(value) => Found::Value(value),
+                None if rows.open || rows.has_unknown_names() => Found::Maybe,
+                None => Found::No,
+            },
         }
     }
 

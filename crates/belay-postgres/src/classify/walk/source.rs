@@ -73,7 +73,8 @@ impl<'a> Walk<'a> {
             && let Some(rows) = self.common_table_named(&table.relname)
         {
             let name = alias.map_or(table.relname.as_str(), |alias| &alias.aliasname);
-            return self.push(Some(name), None, SourceKind::Rows(renamed(rows, alias)));
+            let rows = self.renamed(rows, alias);
+            return self.push(Some(name), None, SourceKind::Rows(rows));
         }
         let name = alias.map_or(table.relname.as_str(), |alias| &alias.aliasname);
         let kind = if let Some((relation, uses)) = self.relation(table) {
@@ -166,18 +167,16 @@ impl<'a> Walk<'a> {
         };
         let left = Box::new(self.source_item(larg));
         let right = Box::new(self.source_item(rarg));
-        let merged = if *is_natural { self.common_names(&left, &right) } else { names(using_clause) };
-        if *is_natural {
-            self.compute_what_may_be_common(&left, &right);
-        }
-        let mut columns = Vec::new();
-        for name in &merged {
-            let value = self.merged_column(&left, &right, name);
-            self.compute(&value);
-            columns.push(Column { name: Some(name), value });
-        }
+        let (one, other) = (self.expand(&left), self.expand(&right));
+        let merged = if *is_natural { common_names(&one, &other) } else { names(using_clause) };
+        let vague = if *is_natural {
+            self.compute_what_may_be_common(&one, &other)
+        } else {
+            merged.iter().any(|name| !one.names(name) || !other.names(name))
+        };
+        let columns = merged.iter().map(|name| self.merged(name, &one, &other)).collect();
         self.only_from(start, |walk| walk.optional(quals.as_deref()));
-        let item = Item::Join { left, right, merged };
+        let item = Item::Join { left, right, merged, vague };
         if let Some(alias) = join_using_alias {
             let rows = Rc::new(Rows { columns, open: false });
             self.push(Some(&alias.aliasname), None, SourceKind::Rows(rows));
@@ -185,11 +184,11 @@ impl<'a> Walk<'a> {
         match alias {
             // The names inside cannot be seen from outside any more.
             Some(_) => {
-                let (columns, open) = self.expand(&item);
+                let rows = self.expand(&item);
                 if let Some(scope) = self.scopes.last_mut() {
                     scope.sources.truncate(start);
                 }
-                self.derived(alias.as_ref(), Rows { columns, open })
+                self.derived(alias.as_ref(), rows)
             }
             None => item,
         }
@@ -207,49 +206,57 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn common_names(&self, left: &Item<'a>, right: &Item<'a>) -> Vec<&'a str> {
-        let (left, _) = self.expand(left);
-        let (right, _) = self.expand(right);
-        let names = left.iter().filter_map(|column| column.name);
-        names.filter(|name| right.iter().any(|column| column.name == Some(name))).collect()
+    /// The column that a name in USING stands for, both sides in one.
+    fn merged(&mut self, name: &'a str, one: &Rows<'a>, other: &Rows<'a>) -> Column<'a> {
+        let [left, right] = [one, other].map(|side| side.called(name).unwrap_or_default());
+        self.operator_named(None, "=", [left.kind, right.kind]);
+        let value = left.and(&right);
+        self.compute(&value);
+        Column { name: Some(name), value }
     }
 
     /// A function may give columns by any names: then any column of the other side may be compared with one.
-    fn compute_what_may_be_common(&mut self, left: &Item<'a>, right: &Item<'a>) {
-        for (side, other) in [(left, right), (right, left)] {
-            if self.expand(side).1 {
-                for column in self.expand(other).0 {
-                    self.note(&column.value);
-                    self.compute(&column.value);
+    fn compute_what_may_be_common(&mut self, one: &Rows<'a>, other: &Rows<'a>) -> bool {
+        let mut vague = false;
+        for (side, other) in [(one, other), (other, one)] {
+            let unknown = side.columns.iter().filter(|column| column.name.is_none());
+            let mut kinds: Vec<Kind> = if side.open { vec![Kind::Any] } else { Vec::new() };
+            for kind in unknown.map(|column| column.value.kind) {
+                if !kinds.contains(&kind) {
+                    kinds.push(kind);
                 }
             }
+            vague |= !kinds.is_empty();
+            for (column, kind) in other.columns.iter().flat_map(|column| kinds.iter().map(move |kind| (column, *kind)))
+            {
+                self.note(&column.value);
+                self.compute(&column.value);
+                self.operator_named(None, "=", [column.value.kind, kind]);
+            }
         }
+        vague
     }
 
-    fn merged_column(&self, left: &Item<'a>, right: &Item<'a>, name: &str) -> Value {
-        let sides = [left, right].into_iter().flat_map(|side| self.expand(side).0);
-        let values = sides.filter(|column| column.name == Some(name)).map(|column| column.value);
-        values.reduce(|all, one| all.and(&one)).unwrap_or_default()
-    }
-
-    /// The columns of an item in the order of `*`, and whether there may be more.
-    fn expand(&self, item: &Item<'a>) -> (Vec<Column<'a>>, bool) {
+    /// The columns of an item in the order of `*`.
+    fn expand(&self, item: &Item<'a>) -> Rows<'a> {
         match item {
             Item::Source(place) => {
                 let source = self.scopes.last().and_then(|scope| scope.sources.get(*place));
-                source.map_or((Vec::new(), true), Source::all)
+                let (columns, open) = source.map_or((Vec::new(), true), Source::all);
+                Rows { columns, open }
             }
-            Item::Join { left, right, merged } => {
-                let ((left, open), (right, also_open)) = (self.expand(left), self.expand(right));
+            Item::Join { left, right, merged, vague } => {
+                let (left, right) = (self.expand(left), self.expand(right));
+                let open = left.open || right.open || *vague;
                 let is_merged = |column: &Column<'a>| column.name.is_some_and(|name| merged.contains(&name));
-                let mut columns: Vec<Column<'a>> = Vec::with_capacity(left.len() + right.len());
+                let mut columns: Vec<Column<'a>> = Vec::with_capacity(left.columns.len() + right.columns.len());
                 for name in merged {
-                    let both = left.iter().chain(&right).filter(|column| column.name == Some(name));
-                    let value = both.map(|column| column.value.clone()).reduce(|all, one| all.and(&one));
-                    columns.push(Column { name: Some(name), value: value.unwrap_or_default() });
+                    let both = left.called(name).into_iter().chain(right.called(name));
+                    let value = both.reduce(|all, one| all.and(&one)).unwrap_or_default();
+                    columns.push(Column { name: Some(name), value });
                 }
-                columns.extend(left.into_iter().chain(right).filter(|column| !is_merged(column)));
-                (columns, open || also_open)
+                columns.extend(left.columns.into_iter().chain(right.columns).filter(|column| !is_merged(column)));
+                Rows { columns, open }
             }
         }
     }
@@ -259,43 +266,62 @@ impl<'a> Walk<'a> {
         let Some(scope) = self.scopes.last() else { return (Vec::new(), false) };
         let mut all = (Vec::new(), false);
         for item in &scope.items {
-            let (columns, open) = self.expand(item);
-            all.0.extend(columns);
-            all.1 |= open;
+            let rows = self.expand(item);
+            all.0.extend(rows.columns);
+            all.1 |= rows.open;
         }
         all
     }
 
     fn function_source(&mut self, function: &'a RangeFunction) -> Item<'a> {
-        let RangeFunction { lateral: _, ordinality: _, is_rowsfrom: _, functions, alias, coldeflist } = function;
+        let RangeFunction { lateral: _, ordinality, is_rowsfrom: _, functions, alias, coldeflist } = function;
+        let mut rows = Rows::default();
         for node in functions {
-            match &node.node {
-                Some(NodeEnum::List(list)) => {
-                    for part in &list.items {
-                        match &part.node {
-                            // The columns of `ROWS FROM (f() AS (a int))`.
-                            Some(NodeEnum::List(columns)) => self.column_definitions(&columns.items),
-                            _ => self.node(part),
-                        }
-                    }
-                }
-                _ => self.node(node),
-            }
+            let given = match &node.node {
+                Some(NodeEnum::List(list)) => self.function_columns(&list.items),
+                _ => self.function_columns(std::slice::from_ref(node)),
+            };
+            rows.open |= given.is_none();
+            rows.columns.extend(given.unwrap_or_default());
         }
-        self.column_definitions(coldeflist);
-        let mut columns: Vec<Column<'a>> = coldeflist
-            .iter()
-            .filter_map(|node| match &node.node {
-                Some(NodeEnum::ColumnDef(column)) => Some(made(&column.colname)),
-                _ => None,
-            })
-            .collect();
-        if columns.is_empty() {
-            columns = alias.iter().flat_map(|alias| names(&alias.colnames)).map(made).collect();
+        if !coldeflist.is_empty() {
+            rows = Rows { columns: self.defined_columns(coldeflist), open: false };
+        }
+        if *ordinality {
+            rows.columns.push(made("ordinality"));
         }
         let name = alias.as_ref().map(|alias| alias.aliasname.as_str()).or_else(|| function_name(functions));
-        let rows = Rows { columns, open: coldeflist.is_empty() };
-        self.push(name, None, SourceKind::Rows(Rc::new(rows)))
+        let rows = self.renamed(Rc::new(rows), alias.as_ref());
+        self.push(name, None, SourceKind::Rows(rows))
+    }
+
+    /// The columns that one function in FROM gives, where they can be counted.
+    fn function_columns(&mut self, parts: &'a [Node]) -> Option<Vec<Column<'a>>> {
+        let mut columns = None;
+        for part in parts {
+            match &part.node {
+                // The columns of `ROWS FROM (f() AS (a int))`.
+                Some(NodeEnum::List(list)) if !list.items.is_empty() => {
+                    columns = Some(self.defined_columns(&list.items));
+                }
+                Some(NodeEnum::FuncCall(call)) if self.gives_one_column(call) => {
+                    let kind = self.computed(part);
+                    // It may be called as the alias is, or as the function says.
+                    columns = Some(vec![Column { name: None, value: Value::of(kind) }]);
+                }
+                _ => self.node(part),
+            }
+        }
+        columns
+    }
+
+    fn defined_columns(&mut self, nodes: &'a [Node]) -> Vec<Column<'a>> {
+        self.column_definitions(nodes);
+        let columns = nodes.iter().filter_map(|node| match &node.node {
+            Some(NodeEnum::ColumnDef(column)) => Some(made(&column.colname)),
+            _ => None,
+        });
+        columns.collect()
     }
 
     fn column_definitions(&mut self, nodes: &'a [Node]) {
@@ -346,7 +372,29 @@ impl<'a> Walk<'a> {
     /// Rows with an alias, or without a name.
     pub(super) fn derived(&mut self, alias: Option<&'a Alias>, rows: Rows<'a>) -> Item<'a> {
         let name = alias.map(|alias| alias.aliasname.as_str());
-        self.push(name, None, SourceKind::Rows(renamed(Rc::new(rows), alias)))
+        let rows = self.renamed(Rc::new(rows), alias);
+        self.push(name, None, SourceKind::Rows(rows))
+    }
+
+    /// An alias may give new names to the first columns. Where nobody knows which these are, it may name any.
+    fn renamed(&mut self, rows: Rc<Rows<'a>>, alias: Option<&'a Alias>) -> Rc<Rows<'a>> {
+        let names = alias.map(|alias| names(&alias.colnames)).unwrap_or_default();
+        if names.is_empty() {
+            return rows;
+        }
+        let mut rows = Rows::clone(&rows);
+        if rows.open {
+            for column in &rows.columns {
+                self.note(&column.value);
+                self.compute(&column.value);
+            }
+            rows.columns.splice(0..0, names.into_iter().map(made));
+            return Rc::new(rows);
+        }
+        for (column, name) in rows.columns.iter_mut().zip(names) {
+            column.name = Some(name);
+        }
+        Rc::new(rows)
     }
 
     fn push(&mut self, name: Option<&'a str>, schema: Option<&'a str>, kind: SourceKind<'a>) -> Item<'a> {
@@ -360,20 +408,8 @@ fn made(name: &str) -> Column<'_> {
     Column { name: Some(name), value: Value::of(Kind::Any) }
 }
 
-/// An alias may give new names to the first columns.
-fn renamed<'a>(rows: Rc<Rows<'a>>, alias: Option<&'a Alias>) -> Rc<Rows<'a>> {
-    let names = alias.map(|alias| names(&alias.colnames)).unwrap_or_default();
-    if names.is_empty() {
-        return rows;
-    }
-    let mut rows = Rows::clone(&rows);
-    for (place, name) in names.into_iter().enumerate() {
-        match rows.columns.get_mut(place) {
-            Some(column) => column.name = Some(name),
-            None => rows.columns.push(made(name)),
-        }
-    }
-    Rc::new(rows)
+fn common_names<'a>(one: &Rows<'a>, other: &Rows<'a>) -> Vec<&'a str> {
+    one.columns.iter().filter_map(|column| column.name).filter(|name| other.names(name)).collect()
 }
 
 /// A function in FROM is called by its own name where it has no alias.

@@ -5,7 +5,9 @@ use super::scope::{Item, Rows, Source, SourceKind};
 use super::value::{Column, Kind, Value};
 use super::{Walk, column_name, words};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AIndirection, GroupingSet, Node, RangeVar, ResTarget, ReturningOption, SortBy, a_const};
+use pg_query::protobuf::{
+    AIndirection, CoercionForm, GroupingSet, Node, RangeVar, ResTarget, ReturningOption, SortBy, a_const,
+};
 use std::rc::Rc;
 
 impl<'a> Walk<'a> {
@@ -32,8 +34,7 @@ impl<'a> Walk<'a> {
                     rows.open = true;
                 }
                 _ => {
-                    let mut value = self.value(val);
-                    value.kind = value.kind.settled();
+                    let value = self.value(val);
                     let name = if name.is_empty() { column_name::of(val) } else { Some(name.as_str()) };
                     rows.columns.push(Column { name, value });
                 }
@@ -55,7 +56,7 @@ impl<'a> Walk<'a> {
             _ => 0,
         };
         let column = |place: usize| Column { name: VALUES.get(place).copied(), value: Value::of(Kind::Any) };
-        Rows { columns: (0..width).map(column).collect(), open: width > VALUES.len() }
+        Rows { columns: (0..width).map(column).collect(), open: false }
     }
 
     /// What a list of assignments makes of columns: `a = 1`, or the names of an INSERT.
@@ -114,6 +115,15 @@ impl<'a> Walk<'a> {
         if let Some(NodeEnum::GroupingSet(set)) = &node.node {
             let GroupingSet { kind: _, content, location: _ } = set;
             for node in content {
+                self.grouped_by(node, rows);
+            }
+            return;
+        }
+        // `GROUP BY (a, 1)` is `GROUP BY a, 1`.
+        if let Some(NodeEnum::RowExpr(row)) = &node.node
+            && row.row_format == CoercionForm::CoerceImplicitCast as i32
+        {
+            for node in &row.args {
                 self.grouped_by(node, rows);
             }
             return;
