@@ -22,6 +22,8 @@ pub enum Housekeeping {
     OnPermitted,
     /// Made by the gateway in place of a refused statement, so that the target fails the transaction.
     Refusal,
+    /// The gateway's own SQL, on a connection whose client waits for it.
+    Own,
     /// Says goodbye.
     Goodbye,
 }
@@ -35,6 +37,11 @@ impl UpstreamBytes {
     /// Bytes that carry no statement.
     pub fn housekeeping(_why: Housekeeping, bytes: Bytes) -> UpstreamBytes {
         UpstreamBytes { bytes }
+    }
+
+    /// The bytes, to be looked at.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The bytes, to be written.

@@ -7,7 +7,7 @@ use crate::catalog::keep::CatalogCell;
 use crate::classify::SearchPath;
 use crate::engine::Shared;
 use crate::mask::MaskKey;
-use crate::phase::{Established, Outset, Passthrough};
+use crate::phase::{Established, Outset, Passthrough, Ways, Writing};
 use crate::random::{random, random_text};
 use crate::scram::{Mechanisms, ScramError};
 use crate::settings;
@@ -32,6 +32,8 @@ const LAST_WORD_TIME: Duration = Duration::from_secs(2);
 /// How long, and how much, is read of a refused client before its connection is closed.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 const DRAIN_LIMIT: usize = 1024 * 1024;
+/// How many rows a grant changes at once where it does not say; what is more is planned.
+const DIRECT_ROWS: u64 = 10_000;
 /// The longest SASL message.
 const SASL_LIMIT: usize = 4096;
 /// TLS records begin with this byte where a client starts TLS without asking first.
@@ -298,7 +300,13 @@ fn join(shared: &Shared, client: Box<dyn Stream>, ready: Ready) -> Arrival {
     let Ready { dialled, context, held, status, catalog, start, masks } = ready;
     let connection: Box<dyn Connection> = match catalog {
         Some(catalog) if !context.grant.effects.all => {
-            Box::new(Established::new(catalog, &start, &context, status).with_mask_key(masks))
+            let judging = Established::new(Arc::clone(&catalog), &start, &context, status).with_mask_key(masks);
+            if context.grant.effects.write {
+                let ways = Ways::new(catalog, &context.database, context.grant.effects.direct.then_some(DIRECT_ROWS));
+                Box::new(Writing::new(judging, ways))
+            } else {
+                Box::new(judging)
+            }
         }
         // Without a catalog only a grant of everything gets this far.
         _ => Box::new(Passthrough::new(shared.classifier(), &context, &dialled.parameters)),

@@ -11,10 +11,12 @@ pub mod classify;
 pub mod settings;
 pub mod wire;
 
+mod apply;
 mod back;
 mod cancel;
 #[doc(hidden)]
 pub mod capture;
+mod change;
 mod channel_binding;
 mod control;
 mod engine;

@@ -13,15 +13,19 @@
 mod budget;
 mod client;
 mod guard;
+mod in_sql;
 mod names;
 mod passthrough;
+mod paths;
 mod pending;
 mod record;
+mod run_by_name;
 mod scan;
 mod server;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod writing;
 
 use crate::catalog::keep::CatalogCell;
 use crate::classify::SearchPath;
@@ -42,9 +46,12 @@ use scan::{Meter, Scan};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use texts::Texts;
+pub(crate) use writing::{Ways, Writing};
 
 /// How many forwarded messages may wait for their answers before the client is left waiting.
 const PENDING_LIMIT: usize = 4096;
+/// How many bytes they may hold on to; one message may go over it.
+const PENDING_BYTES: usize = 32 * 1024 * 1024;
 
 /// A logged-in connection.
 #[allow(clippy::struct_excessive_bools, reason = "each is one fact of its own; none is a phase")]
@@ -60,6 +67,8 @@ pub struct Established {
     inbox: BytesMut,
     out: VecDeque<Output>,
     pending: VecDeque<Pending>,
+    /// What `pending` holds on to.
+    pending_bytes: usize,
     names: Names,
     /// What the last ReadyForQuery said.
     status: TransactionStatus,
@@ -128,10 +137,11 @@ impl Established {
             masks: context.grant.masks.clone(),
             went_wrong: false,
             recorder: Recorder::new(context),
-            read_only: !context.grant.effects.write,
+            read_only: true,
             inbox: BytesMut::new(),
             out: VecDeque::new(),
             pending: VecDeque::new(),
+            pending_bytes: 0,
             names: Names::default(),
             status,
             judged: None,
@@ -181,8 +191,29 @@ impl Established {
         self.masking.columns = columns;
     }
 
+    /// How many messages wait for their answers, those included that were handed out a moment ago.
+    fn due(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether the target has said that no transaction is open.
+    fn is_outside_transaction(&self) -> bool {
+        self.status == TransactionStatus::Idle
+    }
+
+    /// Whether the target has said that the open transaction has failed.
+    fn has_failed(&self) -> bool {
+        self.status == TransactionStatus::Failed
+    }
+
+    /// Whether what is being answered came in a batch.
+    fn is_in_batch(&self) -> bool {
+        !matches!(self.pending.front(), Some(Pending::Query(_)))
+    }
+
     /// Puts a forwarded message behind those whose answers are due.
     fn expect(&mut self, due: Pending) {
+        self.pending_bytes = self.pending_bytes.saturating_add(due.size());
         self.pending.push_back(due);
         if self.pending.len() == 1 {
             self.begin_turn();
@@ -192,8 +223,14 @@ impl Established {
     /// The message whose answer is complete.
     fn answered(&mut self) -> Option<Pending> {
         let due = self.pending.pop_front();
+        self.pending_bytes = self.pending_bytes.saturating_sub(due.as_ref().map_or(0, Pending::size));
         self.begin_turn();
         due
+    }
+
+    /// Whether another message may be forwarded before what was forwarded is answered.
+    fn has_room(&self) -> bool {
+        self.pending.len() < PENDING_LIMIT && self.pending_bytes < PENDING_BYTES
     }
 
     fn tell_client(&mut self, bytes: Bytes) {

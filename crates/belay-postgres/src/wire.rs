@@ -12,13 +12,16 @@ mod startup;
 
 pub use build::{Report, Severity};
 pub use build::{
-    authentication, backend_key, describe_portal, error_response, negotiate_version, notice_response, parameter_status,
-    parse_unnamed, passed_on, query, ready_for_query, refusal_text,
+    authentication, backend_key, command_complete, command_in_batch, describe_portal, error_response,
+    negotiate_version, notice_response, parameter_status, parse_unnamed, passed_on, query, ready_for_query,
+    refusal_text,
 };
 pub use field::{Fields, error_fields};
 pub use frame::{FRONTEND_LIMIT, Frame, frame};
 pub use options::options;
-pub use read::{Bind, bind, execute, function_call, parameter_types, parse, query_text, rows_of_tag, target_of};
+pub use read::{
+    Bind, bind, bind_parameters, execute, function_call, parameter_types, parse, query_text, rows_of_tag, target_of,
+};
 pub use startup::{CancelKey, Opening, OpeningError, StartupParameters, opening, opening_length};
 
 /// Bytes that do not follow the protocol.

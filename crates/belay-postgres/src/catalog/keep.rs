@@ -16,6 +16,7 @@ use super::read::Reading;
 use crate::classify::Limits;
 use belay_engine::{BoxFuture, ControlError};
 use std::time::Duration;
+use tokio_postgres::Client;
 
 /// Whoever can look at a target's catalogs. Each look is bounded in time.
 pub(crate) trait Source: Send + Sync {
@@ -25,6 +26,13 @@ pub(crate) trait Source: Send + Sync {
         database: &'a str,
         known: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Option<Reading>, ControlError>>;
+
+    /// A connection of its own, of the control user or of somebody else, by name and password.
+    fn dial<'a>(
+        &'a self,
+        database: &'a str,
+        user: Option<(&'a str, &'a str)>,
+    ) -> BoxFuture<'a, Result<Client, ControlError>>;
 }
 
 /// How often, and how long.

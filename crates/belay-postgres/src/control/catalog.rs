@@ -44,4 +44,17 @@ impl Source for Pool {
     ) -> BoxFuture<'a, Result<Option<Reading>, ControlError>> {
         Box::pin(async move { self.perform(Lane::Ordinary, database, &Look { known }).await })
     }
+
+    fn dial<'a>(
+        &'a self,
+        database: &'a str,
+        user: Option<(&'a str, &'a str)>,
+    ) -> BoxFuture<'a, Result<Client, ControlError>> {
+        Box::pin(async move {
+            Ok(match user {
+                Some((user, password)) => self.dialer().dial_as(user, password, database).await?,
+                None => self.dialer().dial(database).await?,
+            })
+        })
+    }
 }

@@ -176,6 +176,41 @@ pub fn describe_portal(name: &[u8]) -> Bytes {
     })
 }
 
+/// One command of the gateway's own amid a client's batch: prepared, run and closed under a name that no client has.
+/// Its answer ends with CloseComplete.
+pub fn command_in_batch(sql: &str) -> Bytes {
+    const NAME: &[u8] = b"belay:own\0";
+    let mut bytes = BytesMut::new();
+    bytes.put(message(b'P', |body| {
+        body.extend_from_slice(NAME);
+        body.extend_from_slice(sql.as_bytes());
+        body.put_u8(0);
+        body.put_u16(0);
+    }));
+    bytes.put(message(b'B', |body| {
+        body.extend_from_slice(NAME);
+        body.extend_from_slice(NAME);
+        body.put_bytes(0, 6);
+    }));
+    bytes.put(message(b'E', |body| {
+        body.extend_from_slice(NAME);
+        body.put_u32(0);
+    }));
+    bytes.put(message(b'C', |body| {
+        body.put_u8(b'S');
+        body.extend_from_slice(NAME);
+    }));
+    bytes.freeze()
+}
+
+/// A CommandComplete.
+pub fn command_complete(tag: &str) -> Bytes {
+    message(b'C', |body| {
+        body.extend_from_slice(tag.as_bytes());
+        body.put_u8(0);
+    })
+}
+
 /// What the target gets in place of a refused statement: it cannot be parsed, so it fails there and nothing else
 /// happens, and the people who read the target's log can tell why it is there.
 pub fn refusal_text(code: Code) -> String {

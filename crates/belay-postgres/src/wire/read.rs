@@ -57,6 +57,20 @@ pub fn bind(frame: &[u8], keep: bool) -> Result<Bind<'_>, WireError> {
     Ok(Bind { portal, statement, values })
 }
 
+/// The portal, the statement and the values of a Bind, each with whether it is in binary format.
+pub fn bind_parameters(frame: &[u8]) -> Result<(&[u8], &[u8], Vec<(bool, Option<&[u8]>)>), WireError> {
+    let mut body = Body::new(frame, 'B');
+    let (portal, statement) = (kept_name(body.name()?), kept_name(body.name()?));
+    let formats = body.shorts()?;
+    let count = body.count()?;
+    let mut values = Vec::new();
+    for at in 0..count {
+        let format = if formats.len() == 1 { formats.first() } else { formats.get(at) };
+        values.push((format.is_some_and(|format| *format == 1), body.value()?));
+    }
+    Ok((portal, statement, values))
+}
+
 fn kept(value: Option<&[u8]>, binary: bool) -> BindValue {
     match value {
         None => BindValue::Null,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use tokio_postgres::Client;
 
 /// What reads texts with a catalog, and which catalog it is.
 #[derive(Debug, Clone)]
@@ -137,6 +138,12 @@ impl CatalogCell {
         seen.confirmed = Some(began);
         turn.fingerprint = Some(reading.fingerprint);
         Ok(())
+    }
+
+    /// A connection to the cell's database, of the control user or of somebody else, by name and password.
+    pub(crate) async fn dial(&self, user: Option<(&str, &str)>) -> Result<Client, ControlError> {
+        let source = self.seen().source.clone().ok_or_else(|| failed("nothing to look through"))?;
+        source.dial(&self.database, user).await
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -69,6 +69,14 @@ impl Source for Direct {
             Ok(Some(read(&mut client).await.unwrap()))
         })
     }
+
+    fn dial<'a>(
+        &'a self,
+        _database: &'a str,
+        _user: Option<(&'a str, &'a str)>,
+    ) -> BoxFuture<'a, Result<tokio_postgres::Client, ControlError>> {
+        Box::pin(async { Err(ControlError { failure: ControlFailure::Other, message: "one is enough".to_owned() }) })
+    }
 }
 
 fn target(host: &str) -> Target {

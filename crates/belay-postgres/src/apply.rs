@@ -1,0 +1,137 @@
+//! Running a script again in one transaction, and taking what it changes.
+//!
+//! Nothing is committed here, and images are never replayed: the statements run as they ran, and what they change now is
+//! what counts.
+
+use crate::capture::{Ask, Baseline, CaptureError, Limits, OPENING, Transaction, before_truncate, capture};
+use belay_change::{ChangeSet, Parameter, Script, Scripted, Sink, TableChange};
+use belay_model::Relation;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::{SinkExt as _, TryStreamExt as _};
+use pg_query::NodeEnum;
+use std::error::Error;
+use tokio_postgres::Client;
+use tokio_postgres::types::{Format, IsNull, ToSql, Type};
+
+/// Settings that a script brings along and that are not for another connection.
+const OWN: [&str; 4] =
+    ["application_name", "client_encoding", "default_transaction_read_only", "session_replication_role"];
+
+/// Runs the script in a transaction of `writer`, which is left open, and gives what it changes; images go to `sink`.
+/// What is volatile in `plan` is volatile here.
+pub(crate) async fn run(
+    writer: &mut Client,
+    outsider: &mut Client,
+    script: &Script,
+    plan: &[TableChange],
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<ChangeSet, CaptureError> {
+    if let Some(why) = &script.unrepeatable {
+        return Err(CaptureError::Irreversible {
+            what: format!("it cannot be run again: {why}"),
+            instead: "run it in one go: belay plan TARGET -f FILE".to_owned(),
+        });
+    }
+    let mut transaction = begin(writer, script, plan, limits).await?;
+    for statement in &script.statements {
+        if statement.parameters.is_none() && is_truncate(&statement.text) {
+            before_truncate(writer, outsider, &mut transaction, &statement.text, limits, sink).await?;
+        }
+        step(writer, statement).await?;
+    }
+    capture(writer, outsider, transaction, limits, sink).await
+}
+
+async fn begin(
+    writer: &mut Client,
+    script: &Script,
+    plan: &[TableChange],
+    limits: &Limits,
+) -> Result<Transaction, CaptureError> {
+    writer.batch_execute("RESET ALL; BEGIN READ WRITE").await?;
+    for (name, value) in script.settings.iter().filter(|(name, _)| !OWN.contains(&name.as_str())) {
+        writer.execute("SELECT pg_catalog.set_config($1, $2, true)", &[name, value]).await?;
+    }
+    let times = format!(
+        "SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = 0",
+        limits.time.as_millis(),
+        limits.wait.as_millis()
+    );
+    writer.batch_execute(&times).await?;
+    let rows = writer.ask(OPENING).await?;
+    let mut transaction = Transaction::begun(Baseline::read(&rows)?, limits, plan);
+    let named: Vec<Relation> = plan
+        .iter()
+        .filter(|change| !change.indirect)
+        .map(|change| Relation { schema: Some(change.table.schema.clone()), name: change.table.name.clone() })
+        .collect();
+    transaction.name(&named);
+    Ok(transaction)
+}
+
+/// A TRUNCATE is one without other statements: only so it was let through.
+fn is_truncate(text: &str) -> bool {
+    let Ok(parsed) = pg_query::parse(text, 0) else { return false };
+    let kinds = parsed.protobuf.stmts.iter().filter_map(|raw| raw.stmt.as_ref()?.node.as_ref());
+    kinds.into_iter().any(|kind| matches!(kind, NodeEnum::TruncateStmt(_)))
+}
+
+async fn step(writer: &Client, statement: &Scripted) -> Result<(), CaptureError> {
+    match (&statement.parameters, &statement.data) {
+        (None, None) => {
+            writer.batch_execute(&statement.text).await?;
+        }
+        (None, Some(data)) => {
+            let mut sink = std::pin::pin!(writer.copy_in::<_, Bytes>(&*statement.text).await?);
+            for piece in data.chunks(64 * 1024) {
+                sink.send(Bytes::copy_from_slice(piece)).await?;
+            }
+            sink.close().await?;
+        }
+        (Some(parameters), _) => {
+            let given = |parameter: &Parameter| Type::from_oid(parameter.type_oid);
+            // A type that is the target's own is left to the target, as far as it goes.
+            let types: Vec<Type> = parameters.iter().map_while(given).collect();
+            let prepared = writer.prepare_typed(&statement.text, &types).await?;
+            let values: Vec<Value<'_>> = parameters.iter().map(Value).collect();
+            let values = values.iter().map(|value| value as &(dyn ToSql + Sync));
+            let mut rows = std::pin::pin!(writer.query_raw(&prepared, values).await?);
+            while rows.try_next().await?.is_some() {}
+        }
+    }
+    Ok(())
+}
+
+/// A value as the client sent it.
+struct Value<'a>(&'a Parameter);
+
+impl std::fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Value")
+    }
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        Ok(match &self.0.value {
+            Some(value) => {
+                out.put_slice(value);
+                IsNull::No
+            }
+            None => IsNull::Yes,
+        })
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    fn to_sql_checked(&self, of: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        self.to_sql(of, out)
+    }
+
+    fn encode_format(&self, _: &Type) -> Format {
+        if self.0.binary { Format::Binary } else { Format::Text }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a permitted message means for the transaction it runs in.
+
+use belay_model::{Code, Denial, Effect, Relation, Statement};
+
+/// What one message does, as far as transactions go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Act {
+    /// It changes rows, or may.
+    pub(super) writes: bool,
+    /// It opens a transaction.
+    pub(super) begins: bool,
+    /// It commits one.
+    pub(super) commits: bool,
+    /// Something has to be done before it runs.
+    pub(super) prepares: bool,
+}
+
+impl Act {
+    pub(super) fn of(statements: &[Statement]) -> Act {
+        let any = |test: fn(&Statement) -> bool| statements.iter().any(test);
+        Act { writes: any(writes), begins: any(begins), commits: any(commits), prepares: any(prepares) }
+    }
+}
+
+/// Whether the statement changes rows, or calls what may.
+pub(super) fn writes(statement: &Statement) -> bool {
+    let changes = statement.effect > Effect::Read || !statement.calls.is_empty();
+    changes && !begins(statement)
+}
+
+fn begins(statement: &Statement) -> bool {
+    matches!(statement.verb.as_str(), "BEGIN" | "START TRANSACTION")
+}
+
+fn commits(statement: &Statement) -> bool {
+    statement.verb == "COMMIT"
+}
+
+fn prepares(statement: &Statement) -> bool {
+    matches!(statement.verb.as_str(), "TRUNCATE" | "DROP TABLE")
+}
+
+/// Why these may not come in one message, if they may not: where a transaction begins or ends inside a message, nobody
+/// could look at its rows before it is committed.
+pub(super) fn mixed(statements: &[Statement], open: bool) -> Option<Denial> {
+    let control = |statement: &Statement| begins(statement) || commits(statement) || statement.verb == "ROLLBACK";
+    let alone = statements.len() < 2;
+    let matters = open || statements.iter().any(writes);
+    if !alone && matters && statements.iter().any(control) {
+        return Some(together("a transaction begins or ends in a message with other statements"));
+    }
+    if !alone && statements.iter().any(prepares) {
+        return Some(together("TRUNCATE comes in a message with other statements"));
+    }
+    None
+}
+
+fn together(what: &str) -> Denial {
+    Denial {
+        code: Code::MixedMessage,
+        message: format!("refused: {what}"),
+        detail: format!("{} The statements were not sent to the database.", Code::MixedMessage.why()),
+        hint: "send them one by one".to_owned(),
+    }
+}
+
+/// The relations that the statements name.
+pub(super) fn named(statements: &[Statement]) -> impl Iterator<Item = &Relation> {
+    statements.iter().filter(|statement| writes(statement)).flat_map(|statement| &statement.relations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(verbs: &[(Effect, &str)]) -> Vec<Statement> {
+        verbs.iter().map(|(effect, verb)| Statement::new(*effect, *verb)).collect()
+    }
+
+    #[test]
+    fn a_message_that_writes_neither_begins_nor_ends_a_transaction() {
+        let begin = (Effect::Session, "BEGIN");
+        let (update, read, commit) = ((Effect::Write, "UPDATE"), (Effect::Read, "SELECT"), (Effect::Session, "COMMIT"));
+        for (verbs, open, refused) in [
+            (vec![update], false, false),
+            (vec![update, update], false, false),
+            (vec![begin], false, false),
+            (vec![begin, read], false, false),
+            (vec![begin, update], false, true),
+            (vec![update, commit], true, true),
+            (vec![read, commit], true, true),
+            (vec![read, commit], false, false),
+            (vec![(Effect::Session, "ROLLBACK"), update], false, true),
+            (vec![(Effect::Session, "ROLLBACK TO"), update], true, false),
+        ] {
+            assert_eq!(mixed(&message(&verbs), open).is_some(), refused, "{verbs:?}, open: {open}");
+        }
+    }
+
+    #[test]
+    fn a_function_that_is_not_known_to_be_harmless_counts_as_a_write() {
+        let mut statement = Statement::new(Effect::Read, "SELECT");
+        assert!(!writes(&statement));
+        statement.calls = vec!["app.f(integer)".parse().unwrap()];
+        assert!(writes(&statement));
+        assert!(!writes(&Statement::new(Effect::Write, "BEGIN")));
+    }
+}

@@ -1,0 +1,246 @@
+//! What is done before a transaction that wrote may end.
+
+use super::line::{Writer, row};
+use super::transcript::Ran;
+use crate::capture::{self, Ask, Baseline, CaptureError, Limits};
+use crate::catalog::keep::CatalogCell;
+use crate::change::{Words, denied};
+use belay_change::{ChangeSet, Script};
+use belay_engine::{BoxFuture, Draft, Keeper, Line, Notice, Outcome, Settled, Settlement};
+use belay_model::{ChangeId, Code, Denial};
+use bytes::Bytes;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+use tokio_postgres::Client;
+
+/// How writes go on one connection, and what settling them takes.
+pub(crate) struct Ways {
+    /// They take effect at once, up to so many rows; otherwise all of them are planned.
+    pub(crate) direct: Option<u64>,
+    pub(crate) limits: Limits,
+    pub(crate) database: String,
+    catalog: Arc<CatalogCell>,
+    outsider: Mutex<Option<Client>>,
+}
+
+impl Ways {
+    pub(crate) fn new(catalog: Arc<CatalogCell>, database: &str, direct: Option<u64>) -> Ways {
+        Ways { direct, limits: Limits::default(), database: database.to_owned(), catalog, outsider: Mutex::new(None) }
+    }
+
+    /// The second connection, kept from one settlement to the next.
+    async fn outsider(&self) -> Result<Client, CaptureError> {
+        if let Some(client) = self.outsider.lock().await.take()
+            && !client.is_closed()
+        {
+            return Ok(client);
+        }
+        self.catalog.dial(None).await.map_err(|error| CaptureError::Lost(error.message))
+    }
+}
+
+/// What is known of a transaction while it is open.
+pub(super) struct Open {
+    pub(super) transaction: capture::Transaction,
+    pub(super) draft: Box<dyn Draft>,
+}
+
+/// Begins to take a transaction, if that has not begun.
+fn begun(
+    open: Option<Box<Open>>,
+    baseline: &[Vec<Option<Bytes>>],
+    ways: &Ways,
+    keeper: &dyn Keeper,
+) -> Result<Box<Open>, CaptureError> {
+    if let Some(open) = open {
+        return Ok(open);
+    }
+    let rows = baseline.iter().map(|values| row(values)).collect::<Result<Vec<_>, _>>()?;
+    let transaction = capture::Transaction::begun(Baseline::read(&rows)?, &ways.limits, &[]);
+    Ok(Box::new(Open { transaction, draft: keeper.open()? }))
+}
+
+/// Something that has to be done before a statement runs.
+pub(super) struct Before {
+    pub(super) ways: Arc<Ways>,
+    pub(super) baseline: Vec<Vec<Option<Bytes>>>,
+    pub(super) open: Option<Box<Open>>,
+    pub(super) text: String,
+}
+
+impl Settlement for Before {
+    fn settle(self: Box<Self>, line: Line, keeper: Arc<dyn Keeper>) -> BoxFuture<'static, Settled> {
+        Box::pin(async move {
+            let mut writer = Writer(line);
+            match self.take(&mut writer, &*keeper).await {
+                Ok(open) => Settled::Ready(open),
+                Err(error) => Settled::RolledBack(denied(&error)),
+            }
+        })
+    }
+}
+
+impl Before {
+    async fn take(self, writer: &mut Writer, keeper: &dyn Keeper) -> Result<Box<Open>, CaptureError> {
+        let mut open = begun(self.open, &self.baseline, &self.ways, keeper)?;
+        let mut outsider = self.ways.outsider().await?;
+        let Open { transaction, draft } = &mut *open;
+        capture::before_truncate(writer, &mut outsider, transaction, &self.text, &self.ways.limits, &mut **draft)
+            .await?;
+        *self.ways.outsider.lock().await = Some(outsider);
+        Ok(open)
+    }
+}
+
+/// The end of a transaction.
+pub(super) struct End {
+    pub(super) ways: Arc<Ways>,
+    pub(super) baseline: Vec<Vec<Option<Bytes>>>,
+    pub(super) open: Option<Box<Open>>,
+    pub(super) ran: Ran,
+}
+
+impl Settlement for End {
+    fn settle(self: Box<Self>, line: Line, keeper: Arc<dyn Keeper>) -> BoxFuture<'static, Settled> {
+        Box::pin(self.end(Writer(line), keeper))
+    }
+}
+
+impl End {
+    async fn end(self, mut writer: Writer, keeper: Arc<dyn Keeper>) -> Settled {
+        let End { ways, baseline, open, ran } = self;
+        let (set, draft) = match take(&ways, &baseline, open, &ran, &mut writer, &*keeper).await {
+            Ok(taken) => taken,
+            Err(error) => return roll_back(&mut writer, denied(&error)).await,
+        };
+        let rows: u64 = set.tables.iter().map(|table| table.inserted + table.updated + table.deleted).sum();
+        if rows == 0 {
+            return match writer.ask("COMMIT").await {
+                Ok(_) => Settled::Committed(None),
+                Err(error) => roll_back(&mut writer, denied(&error)).await,
+            };
+        }
+        match ways.direct {
+            Some(most) if rows <= most => commit(&mut writer, &*keeper, draft, set, ran.script).await,
+            most => {
+                let over = most.map(|most| format!("the grant makes changes of at most {most} rows at once"));
+                plan(&ways, &mut writer, &*keeper, draft, set, ran.script, over).await
+            }
+        }
+    }
+}
+
+async fn take(
+    ways: &Ways,
+    baseline: &[Vec<Option<Bytes>>],
+    open: Option<Box<Open>>,
+    ran: &Ran,
+    writer: &mut Writer,
+    keeper: &dyn Keeper,
+) -> Result<(ChangeSet, Box<dyn Draft>), CaptureError> {
+    let Open { mut transaction, mut draft } = *begun(open, baseline, ways, keeper)?;
+    transaction.name(&ran.named);
+    let mut outsider = ways.outsider().await?;
+    let set = capture::capture(writer, &mut outsider, transaction, &ways.limits, &mut *draft).await?;
+    *ways.outsider.lock().await = Some(outsider);
+    Ok((set, draft))
+}
+
+/// Keeps the change, and only then commits it.
+async fn commit(
+    writer: &mut Writer,
+    keeper: &dyn Keeper,
+    draft: Box<dyn Draft>,
+    set: ChangeSet,
+    script: Script,
+) -> Settled {
+    let words = Words::of(&set);
+    let change = match keeper.keep(draft, set, script).await {
+        Ok(change) => change,
+        Err(error) => return roll_back(writer, not_kept(&error.0)).await,
+    };
+    let outcome = match writer.ask("COMMIT").await {
+        Ok(_) => Outcome::Committed,
+        Err(CaptureError::Target { .. }) => Outcome::RolledBack,
+        Err(_) => Outcome::Unknown,
+    };
+    let noted = keeper.ended(change, outcome).await;
+    match (outcome, noted) {
+        (Outcome::Committed, Ok(())) => Settled::Committed(Some(undo(&words, change))),
+        (Outcome::RolledBack, Ok(())) => roll_back(writer, not_kept("the target refused the COMMIT")).await,
+        (_, Err(error)) => Settled::Lost(unsettled(change, &error.0)),
+        (Outcome::Unknown, Ok(())) => Settled::Lost(unsettled(change, "the connection to the target was lost")),
+    }
+}
+
+/// Takes everything back and keeps what would have changed as a plan.
+async fn plan(
+    ways: &Ways,
+    writer: &mut Writer,
+    keeper: &dyn Keeper,
+    draft: Box<dyn Draft>,
+    mut set: ChangeSet,
+    mut script: Script,
+    over: Option<String>,
+) -> Settled {
+    script.database.clone_from(&ways.database);
+    match settings(writer).await {
+        Ok(settings) => script.settings = settings,
+        Err(error) => return roll_back(writer, denied(&error)).await,
+    }
+    if let Err(error) = writer.ask("ROLLBACK").await {
+        return Settled::Lost(denied(&error));
+    }
+    set.transaction = None;
+    let words = Words::of(&set);
+    match keeper.plan(draft, set, script).await {
+        Ok(plan) => Settled::RolledBack(Denial {
+            code: Code::Planned,
+            message: format!("planned, not applied: {} would change, plan {plan}", words.rows),
+            detail: over.map_or_else(|| words.detail.clone(), |over| format!("{over}. {}", words.detail)),
+            hint: format!("belay apply {plan}"),
+        }),
+        Err(error) => Settled::RolledBack(not_kept(&error.0)),
+    }
+}
+
+/// What the session has set, and a new one would not have.
+async fn settings(writer: &mut Writer) -> Result<Vec<(String, String)>, CaptureError> {
+    const SET: &str = "SELECT name, setting FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'session' \
+        AND name NOT IN ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable') ORDER BY 1";
+    let rows = writer.ask(SET).await?;
+    let pair = |row: Vec<Option<String>>| match <[Option<String>; 2]>::try_from(row) {
+        Ok([Some(name), Some(value)]) => Ok((name, value)),
+        _ => Err(CaptureError::Unexpected("the settings of a session")),
+    };
+    rows.into_iter().map(pair).collect()
+}
+
+async fn roll_back(writer: &mut Writer, denial: Denial) -> Settled {
+    match writer.ask("ROLLBACK").await {
+        Ok(_) => Settled::RolledBack(denial),
+        Err(_) => Settled::Lost(denial),
+    }
+}
+
+fn undo(words: &Words, change: ChangeId) -> Notice {
+    Notice { message: format!("{} changed; undo: belay revert {change}", words.rows), detail: None, hint: None }
+}
+
+fn not_kept(why: &str) -> Denial {
+    Denial {
+        code: Code::NotKept,
+        message: "rolled back: the change could not be kept".to_owned(),
+        detail: format!("{why}. Nothing in the database has changed."),
+        hint: Code::NotKept.remedy().to_owned(),
+    }
+}
+
+fn unsettled(change: ChangeId, why: &str) -> Denial {
+    Denial {
+        code: Code::Unsettled,
+        message: format!("ended: it is not known whether {change} was committed"),
+        detail: format!("{why}. The rows are kept; the gateway asks the target how the transaction ended."),
+        hint: format!("belay review {change}"),
+    }
+}
