@@ -163,16 +163,21 @@ pub struct Budgets {
 impl fmt::Display for Budgets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
-            self.rows.map(|rows| format!("at most {rows} rows a statement")),
+            self.rows.map(|rows| format!("at most {} a statement", counted(rows, "row"))),
             self.bytes.map(|bytes| format!("at most {} a statement", size(bytes))),
             self.statement_time.map(|span| format!("at most {span} a statement")),
             self.lock_wait.map(|span| format!("waits at most {span} for a lock")),
             self.temporary_bytes.map(|bytes| format!("at most {} of temporary files", size(bytes))),
-            self.connections.map(|count| format!("at most {count} connections")),
-            self.statements_per_minute.map(|count| format!("at most {count} statements a minute")),
+            self.connections.map(|count| format!("at most {}", counted(count.into(), "connection"))),
+            self.statements_per_minute.map(|count| format!("at most {} a minute", counted(count.into(), "statement"))),
         ];
         f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
+}
+
+/// `1 row`, `2 rows`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// `10MB` of ten times 1024 times 1024.

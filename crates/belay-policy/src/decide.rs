@@ -3,7 +3,7 @@
 use crate::ask;
 use crate::mask;
 use crate::scope::{self, Outside};
-use belay_model::{Code, Denial, Effect, Effects, Grant, MaskKind, Statement, Timestamp};
+use belay_model::{Code, Denial, Effect, Effects, Grant, MaskKind, Statement, Timestamp, Via};
 
 /// Proof that [`decide`] allowed one message. Nothing else can make one.
 ///
@@ -73,13 +73,30 @@ fn outside(grant: &Grant, statement: &Statement) -> Option<Denial> {
     if let Some(outside) = scope::outside(grant, statement) {
         return Some(outside_denial(grant, statement, &outside));
     }
-    let (relation, column) = mask::misused(&grant.masks, statement)?;
-    Some(Denial {
+    mask::misused(&grant.masks, statement).map(|misused| masked_denial(grant, statement, &misused))
+}
+
+fn masked_denial(grant: &Grant, statement: &Statement, misused: &mask::Misused<'_>) -> Denial {
+    let column = format!("{}.{}", misused.access.relation, misused.column);
+    let through = match &misused.access.via {
+        Via::View(via) => format!(", which {via} reads"),
+        _ => String::new(),
+    };
+    let (what, why, hint) = if misused.withheld {
+        ("takes the withheld column", "does not show it", "name the columns you need, without it".to_owned())
+    } else {
+        (
+            "computes with the masked column",
+            "shows it masked, and nothing computed from it: no filter, order, function, cast or view",
+            format!("belay explain {}", Code::Masked),
+        )
+    };
+    Denial {
         code: Code::Masked,
-        message: format!("refused: {} uses the masked column {relation}.{column}", statement.verb),
-        detail: format!("{}: {}. The statement was not sent to the database.", described(grant), Code::Masked.title()),
-        hint: format!("belay explain {}", Code::Masked),
-    })
+        message: format!("refused: {} {what} {column}{through}", statement.verb),
+        detail: format!("{} {why}. The statement was not sent to the database.", grant.id),
+        hint,
+    }
 }
 
 fn outside_denial(grant: &Grant, statement: &Statement, outside: &Outside<'_>) -> Denial {
@@ -167,9 +184,7 @@ fn expired(grant: &Grant) -> Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use belay_model::{
-        Access, ColumnUse, GrantId, GrantState, Mask, Relation, RequestId, Resource, RowFilter, Shown, Via,
-    };
+    use belay_model::{Access, ColumnUse, GrantId, GrantState, Mask, Relation, RequestId, Resource, RowFilter, Shown};
 
     fn grant(resources: &[&str]) -> Grant {
         Grant {

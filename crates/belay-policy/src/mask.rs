@@ -2,20 +2,26 @@
 
 use crate::Masked;
 use crate::kin::{names, names_any};
-use belay_model::{Access, Mask, MaskKind, Relation, Statement};
+use belay_model::{Access, Mask, MaskKind, Statement};
 
-/// The first masked column that the statement does more with than to show it.
-pub(crate) fn misused<'a>(masks: &[Mask], statement: &'a Statement) -> Option<(&'a Relation, &'a str)> {
+/// A masked column that a statement does more with than to show it.
+pub(crate) struct Misused<'a> {
+    pub(crate) access: &'a Access,
+    pub(crate) column: &'a str,
+    /// It may not even be shown.
+    pub(crate) withheld: bool,
+}
+
+/// The first of them.
+pub(crate) fn misused<'a>(masks: &[Mask], statement: &'a Statement) -> Option<Misused<'a>> {
     if masks.is_empty() {
         return None;
     }
     statement.accesses.iter().find_map(|access| {
-        let column = access.columns.iter().find(|column| match of(masks, access, &column.name) {
-            Some(MaskKind::Withheld) => true,
-            Some(_) => column.computed,
-            None => false,
-        })?;
-        Some((&access.relation, column.name.as_str()))
+        access.columns.iter().find_map(|column| {
+            let withheld = *of(masks, access, &column.name)? == MaskKind::Withheld;
+            (withheld || column.computed).then_some(Misused { access, column: &column.name, withheld })
+        })
     })
 }
 
