@@ -1,0 +1,64 @@
+//! Every case of the table: reverted byte for byte, reverted again, and back once more.
+
+use crate::fixture::{Bench, server};
+use belay_postgres::revert::{How, Strategy};
+use serde_json::Value;
+
+const CASES: &str = include_str!("cases.jsonl");
+
+fn texts(case: &Value, field: &str) -> Vec<String> {
+    let list = case[field].as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
+/// A line for a case that does not do what it should.
+async fn wrong(case: &Value, strategy: Strategy) -> Option<String> {
+    let (setup, write) = (texts(case, "setup"), texts(case, "write"));
+    let setup: Vec<&str> = setup.iter().map(String::as_str).collect();
+    let write: Vec<&str> = write.iter().map(String::as_str).collect();
+    let mut bench = Bench::with(&setup).await;
+    let before = bench.snapshot().await;
+    let kept = bench.changed_by(&write).await;
+    let after = bench.snapshot().await;
+    let how = How { strategy: Some(strategy), ..How::default() };
+    if let Err(error) = bench.dry_run(&kept, &how).await {
+        return (bench.snapshot().await == after).then(|| format!("refused: {error}"));
+    }
+    if bench.snapshot().await != after {
+        return Some("a dry run left a trace".to_owned());
+    }
+    let (back, left) = bench.revert(&kept, &how).await.unwrap();
+    assert!(left.counts.is_empty());
+    if bench.snapshot().await != before {
+        return Some("not as it was".to_owned());
+    }
+    let (again, _) = match bench.revert(&back, &how).await {
+        Ok(done) => done,
+        Err(error) => return Some(format!("the revert cannot be reverted: {error}")),
+    };
+    if bench.snapshot().await != after {
+        return Some("the revert of the revert is not as it was".to_owned());
+    }
+    bench.revert(&again, &how).await.unwrap();
+    (bench.snapshot().await != before).then(|| "the third revert is not as it was".to_owned())
+}
+
+async fn all(strategy: Strategy, name: &str) -> Vec<String> {
+    let major = server().await.major();
+    let mut found = Vec::new();
+    for line in CASES.lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        if case["from"].as_u64().is_some_and(|from| u64::from(major) < from) {
+            continue;
+        }
+        if let Some(wrong) = wrong(&case, strategy).await {
+            found.push(format!("{name} {}: {wrong}", case["id"].as_str().unwrap()));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_case_comes_back_in_replica_mode() {
+    assert_eq!(all(Strategy::Replica, "replica").await, Vec::<String>::new());
+}
