@@ -5,7 +5,10 @@
 
 mod both;
 mod change_set;
+mod difference;
 mod inverse;
+mod pair;
+mod pick;
 mod print;
 mod record;
 #[cfg(test)]
@@ -15,13 +18,17 @@ mod sink;
 mod table;
 mod taken;
 mod tally;
+mod volatile;
 
 pub use both::Both;
 pub use change_set::{ChangeSet, Means, TableChange};
+pub use difference::{RowDifference, TableDifference, difference};
 pub use inverse::Inverse;
+pub use pair::{ColumnCount, Row, RowChange, Sampling, Summary, TableSummary, summarize};
 pub use record::{BadRecord, read_record, write_record};
 pub use side::Side;
 pub use sink::{Images, Sink};
 pub use table::{Column, Generated, Table};
 pub use taken::{Taken, TakenTable};
 pub use tally::{TableTotals, Tally, TallyError, Totals};
+pub use volatile::{Compared, NotComparable, compare_trials};
