@@ -13,6 +13,7 @@ mod print;
 mod record;
 #[cfg(test)]
 mod samples;
+mod script;
 mod side;
 mod sink;
 mod table;
@@ -26,6 +27,7 @@ pub use difference::{RowDifference, TableDifference, difference};
 pub use inverse::Inverse;
 pub use pair::{ColumnCount, Row, RowChange, Sampling, Summary, TableSummary, summarize};
 pub use record::{BadRecord, read_record, write_record};
+pub use script::{Parameter, Script, Scripted};
 pub use side::Side;
 pub use sink::{Images, Sink};
 pub use table::{Column, Generated, Table};
