@@ -3,6 +3,7 @@
 //! This crate does not parse any protocol (engines do), decide on statements (`belay-policy` does) or speak HTTP
 //! (`belay-web` does).
 
+pub mod changes;
 pub mod config;
 mod counts;
 pub mod desk;
