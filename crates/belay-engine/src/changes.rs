@@ -132,6 +132,8 @@ pub enum ConflictKind {
     Gone,
     /// Somebody took the key of a row that the change removed.
     Taken,
-    /// Other rows now depend on the row.
-    Depended,
+    /// Rows made since refer to the row, which would go.
+    Referenced,
+    /// The row that it refers to is gone.
+    Orphaned,
 }

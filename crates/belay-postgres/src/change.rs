@@ -1,8 +1,9 @@
 //! Changes in words for clients.
 
 use crate::capture::CaptureError;
+use crate::revert::RevertError;
 use belay_change::ChangeSet;
-use belay_model::{Code, Denial};
+use belay_model::{ChangeId, Code, Denial};
 
 /// How many tables a detail names.
 const TABLES: usize = 8;
@@ -59,4 +60,41 @@ pub(crate) fn denied(error: &CaptureError) -> Denial {
     };
     let detail = format!("{} {rolled_back}", code.why());
     Denial { code, message, detail, hint: instead }
+}
+
+/// What is told where a change cannot be kept.
+pub(crate) fn not_kept(why: &str) -> Denial {
+    Denial {
+        code: Code::NotKept,
+        message: "rolled back: the change could not be kept".to_owned(),
+        detail: format!("{why}. Nothing in the database has changed."),
+        hint: Code::NotKept.remedy().to_owned(),
+    }
+}
+
+/// What is told where nobody knows how a transaction ended.
+pub(crate) fn unsettled(change: ChangeId, why: &str) -> Denial {
+    Denial {
+        code: Code::Unsettled,
+        message: format!("ended: it is not known whether {change} was committed"),
+        detail: format!("{why}. The rows are kept; the gateway asks the target how the transaction ended."),
+        hint: format!("belay review {change}"),
+    }
+}
+
+/// What is told where rows cannot be given back.
+pub(crate) fn reverting(error: &RevertError) -> Denial {
+    let (code, hint) = match error {
+        RevertError::Conflict(_) => (Code::Conflict, Code::Conflict.remedy().to_owned()),
+        RevertError::Refused { instead, .. } if !instead.is_empty() => (Code::Irreversible, instead.clone()),
+        RevertError::Refused { .. } => (Code::Irreversible, Code::Irreversible.remedy().to_owned()),
+        _ => (Code::NotKept, Code::NotKept.remedy().to_owned()),
+    };
+    let detail = match error {
+        RevertError::Target { detail, .. } if !detail.is_empty() => {
+            format!("{detail}. Nothing in the database has changed.")
+        }
+        _ => "Nothing in the database has changed.".to_owned(),
+    };
+    Denial { code, message: format!("not reverted: {error}"), detail, hint }
 }

@@ -1,5 +1,6 @@
 //! The privileges of a grant's role in one database: CONNECT, USAGE, SELECT on the tables, columns and filter views that
-//! its resources name, EXECUTE on the functions it names; nothing else.
+//! its resources name, EXECUTE on the functions it names; INSERT, UPDATE, DELETE and TRUNCATE on the tables that it names
+//! whole, where it writes; nothing else.
 
 use super::fault::{Fault, forbidden};
 use super::role_name::RoleName;
@@ -22,22 +23,23 @@ partly AS MATERIALIZED (
     SELECT r.oid FROM rel r WHERE NOT r.whole OR EXISTS (SELECT FROM shut s JOIN pg_attribute a
         ON a.attrelid = s.oid AND a.attname = s.col AND NOT a.attisdropped WHERE s.oid = r.oid)),
 want AS MATERIALIZED (
-    SELECT r.oid, 0 AS att, r.relnamespace, r.nspname, r.relname, NULL::name AS attname, true AS is_table FROM rel r
+    SELECT r.oid, 0 AS att, r.relnamespace, r.nspname, r.relname, NULL::name AS attname, true AS is_table,
+        $12::text[] AS privileges FROM rel r
     WHERE NOT EXISTS (SELECT FROM partly p WHERE p.oid = r.oid)
     UNION
-    SELECT r.oid, a.attnum, r.relnamespace, r.nspname, r.relname, a.attname, true
+    SELECT r.oid, a.attnum, r.relnamespace, r.nspname, r.relname, a.attname, true, '{SELECT}'
     FROM partly p JOIN rel r ON r.oid = p.oid JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0
     WHERE NOT a.attisdropped AND (r.whole OR a.attname::text = ANY (r.cols))
         AND NOT EXISTS (SELECT FROM shut s WHERE s.oid = r.oid AND s.col = a.attname)
     UNION
-    SELECT s.oid, 0, s.relnamespace, r.nspname, s.relname, NULL, false FROM rel r
+    SELECT s.oid, 0, s.relnamespace, r.nspname, s.relname, NULL, false, $13 FROM rel r
         JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = r.oid
             AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
         JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
     WHERE r.whole AND NOT EXISTS (SELECT FROM shut h JOIN pg_attribute a ON a.attrelid = h.oid AND a.attname = h.col
         WHERE h.oid = r.oid AND a.attnum = d.refobjsubid)
     UNION
-    SELECT oid, 0, relnamespace, nspname, relname, NULL, true FROM own),
+    SELECT oid, 0, relnamespace, nspname, relname, NULL, true, '{SELECT}' FROM own),
 surplus AS (
     SELECT DISTINCT d.classid, d.objid FROM me JOIN pg_shdepend d ON d.refclassid = 'pg_authid'::regclass
         AND d.refobjid = me.oid AND d.deptype = 'a'
@@ -46,7 +48,8 @@ surplus AS (
         WHEN 'pg_class'::regclass THEN
             NOT EXISTS (SELECT FROM want w WHERE w.oid = d.objid AND w.att = d.objsubid)
             OR EXISTS (SELECT FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = d.objid AND d.objsubid = 0
-                AND a.grantee = me.oid AND (a.privilege_type <> 'SELECT' OR a.is_grantable))
+                AND a.grantee = me.oid AND (a.is_grantable OR NOT EXISTS (SELECT FROM want w WHERE w.oid = d.objid
+                    AND w.att = 0 AND a.privilege_type = ANY (w.privileges))))
             OR EXISTS (SELECT FROM pg_attribute c, aclexplode(c.attacl) a WHERE c.attrelid = d.objid
                 AND c.attnum = d.objsubid AND a.grantee = me.oid AND (a.privilege_type <> 'SELECT' OR a.is_grantable))
         WHEN 'pg_namespace'::regclass THEN NOT EXISTS (SELECT FROM want w WHERE w.relnamespace = d.objid)
@@ -61,10 +64,13 @@ surplus AS (
                 AND (a.privilege_type <> 'EXECUTE' OR a.is_grantable))
         ELSE true END),
 lacking AS (
-    SELECT w.*, CASE w.att WHEN 0 THEN has_table_privilege(w.oid, 'SELECT WITH GRANT OPTION')
-            ELSE has_column_privilege(w.oid, w.att::int2, 'SELECT WITH GRANT OPTION') END AS mine
-    FROM want w, me WHERE NOT coalesce(CASE w.att WHEN 0 THEN has_table_privilege(me.oid, w.oid, 'SELECT')
-        ELSE has_column_privilege(me.oid, w.oid, w.att::int2, 'SELECT') END, true)),
+    SELECT w.*, p.privilege, CASE WHEN w.att > 0 THEN has_column_privilege(w.oid, w.att::int2, 'SELECT WITH GRANT OPTION')
+            WHEN w.is_table THEN has_table_privilege(w.oid, p.privilege || ' WITH GRANT OPTION')
+            ELSE has_sequence_privilege(w.oid, p.privilege || ' WITH GRANT OPTION') END AS mine
+    FROM want w CROSS JOIN unnest(w.privileges) AS p (privilege), me
+    WHERE NOT coalesce(CASE WHEN w.att > 0 THEN has_column_privilege(me.oid, w.oid, w.att::int2, 'SELECT')
+        WHEN w.is_table THEN has_table_privilege(me.oid, w.oid, p.privilege)
+        ELSE has_sequence_privilege(me.oid, w.oid, p.privilege) END, true)),
 closed AS (
     SELECT n.oid, n.nspname, has_schema_privilege(n.oid, 'USAGE WITH GRANT OPTION') AS mine
     FROM pg_namespace n, me WHERE NOT has_schema_privilege(me.oid, n.oid, 'USAGE')
@@ -85,9 +91,9 @@ UNION ALL SELECT 'revoke', format('REVOKE %I FROM %I', m.roleid::regrole::text, 
 UNION ALL SELECT 'grant', format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), me.rolname)
     FROM me WHERE NOT has_database_privilege(me.oid, current_database(), 'CONNECT')
 UNION ALL SELECT 'grant', format('GRANT USAGE ON SCHEMA %I TO %I', c.nspname, me.rolname) FROM closed c, me WHERE c.mine
-UNION ALL SELECT 'grant', format('GRANT SELECT ON TABLE %s TO %I',
+UNION ALL SELECT 'grant', format('GRANT %s ON %s %s TO %I', l.privilege, CASE WHEN l.is_table THEN 'TABLE' ELSE 'SEQUENCE' END,
         string_agg(format('%I.%I', l.nspname, l.relname), ', '), me.rolname)
-    FROM lacking l, me WHERE l.mine AND l.att = 0 GROUP BY me.rolname
+    FROM lacking l, me WHERE l.mine AND l.att = 0 GROUP BY me.rolname, l.privilege, l.is_table
 UNION ALL SELECT 'grant', format('GRANT SELECT (%s) ON TABLE %I.%I TO %I',
         string_agg(quote_ident(l.attname), ', '), l.nspname, l.relname, me.rolname)
     FROM lacking l, me WHERE l.mine AND l.att > 0 GROUP BY l.nspname, l.relname, me.rolname

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{GenericClient, Transaction};
 
-/// Of each filtered table (`$12`, `$13`): its oid, the columns to be shown, and what the view of its name in the
+/// Of each filtered table (`$14`, `$15`): its oid, the columns to be shown, and what the view of its name in the
 /// schema `$1` reads and is marked with.
 const VIEWS: &str = "
 target AS (
@@ -23,7 +23,7 @@ target AS (
             AND EXISTS (SELECT FROM wanted w WHERE n.nspname::text LIKE w.schema AND c.relname::text LIKE w.name
                 AND (w.col IS NULL OR w.col = a.attname))
             AND NOT EXISTS (SELECT FROM shut s WHERE s.oid = c.oid AND s.col = a.attname)) AS shown
-    FROM unnest($12::text[], $13::text[]) WITH ORDINALITY AS f (schema, name, n)
+    FROM unnest($14::text[], $15::text[]) WITH ORDINALITY AS f (schema, name, n)
         LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace)
         ON n.nspname = f.schema AND c.relname = f.name AND c.relkind IN ('r', 'p', 'v', 'm'))
 SELECT t.oid, coalesce(t.shown, '{}'), obj_description(v.oid, 'pg_class'),

@@ -19,11 +19,17 @@ pub(super) struct Scope {
     function_schemas: Vec<String>,
     function_names: Vec<String>,
     function_arguments: Vec<Option<String>>,
+    /// What is granted on a table, and on a sequence that belongs to one.
+    on_tables: Vec<&'static str>,
+    on_sequences: Vec<&'static str>,
     /// Tables of which some rows may be read, as long as some resource names them.
     pub(super) filters: Vec<RowFilter>,
     /// The resources themselves.
     pub(super) resources: Vec<Resource>,
 }
+
+/// What a grant that writes may do to a table.
+const WRITES: [&str; 5] = ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"];
 
 impl Scope {
     /// The part of the spec that concerns its database. `home` is the database that is meant where none is named.
@@ -32,6 +38,8 @@ impl Scope {
         if !spec.effects.read || spec.effects.all {
             return scope;
         }
+        scope.on_tables = if spec.effects.write { WRITES.to_vec() } else { vec!["SELECT"] };
+        scope.on_sequences = if spec.effects.write { vec!["SELECT", "USAGE"] } else { vec!["SELECT"] };
         let is_here = |resource: &Resource| resource.database.as_deref().unwrap_or(home) == spec.database;
         for resource in spec.resources.iter().filter(|resource| is_here(resource)) {
             scope.want(resource);
@@ -70,8 +78,8 @@ impl Scope {
         self.hidden_columns.push(resource.column.clone());
     }
 
-    /// The parameters `$2` to `$11` of a query that begins with [`NAMED`]; `$1` is the role.
-    pub(super) fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 10] {
+    /// The parameters `$2` to `$13` of a query that begins with [`NAMED`]; `$1` is the role.
+    pub(super) fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 12] {
         [
             (&self.schemas, Type::TEXT_ARRAY),
             (&self.tables, Type::TEXT_ARRAY),
@@ -83,6 +91,8 @@ impl Scope {
             (&self.function_schemas, Type::TEXT_ARRAY),
             (&self.function_names, Type::TEXT_ARRAY),
             (&self.function_arguments, Type::TEXT_ARRAY),
+            (&self.on_tables, Type::TEXT_ARRAY),
+            (&self.on_sequences, Type::TEXT_ARRAY),
         ]
     }
 }

@@ -4,12 +4,14 @@ use super::line::{Writer, row};
 use super::transcript::Ran;
 use crate::capture::{self, Ask, Baseline, CaptureError, Limits};
 use crate::catalog::keep::CatalogCell;
-use crate::change::{Words, denied};
+use crate::change::{Words, denied, not_kept, unsettled};
+use crate::revert::{self, Strategy};
 use belay_change::{ChangeSet, Script};
 use belay_engine::{BoxFuture, Draft, Keeper, Line, Notice, Outcome, Settled, Settlement};
 use belay_model::{ChangeId, Code, Denial};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
@@ -21,11 +23,20 @@ pub(crate) struct Ways {
     pub(crate) database: String,
     catalog: Arc<CatalogCell>,
     outsider: Mutex<Option<Client>>,
+    /// Reverts may switch off all that could stand in their way: then nothing does.
+    replica: AtomicBool,
 }
 
 impl Ways {
     pub(crate) fn new(catalog: Arc<CatalogCell>, database: &str, direct: Option<u64>) -> Ways {
-        Ways { direct, limits: Limits::default(), database: database.to_owned(), catalog, outsider: Mutex::new(None) }
+        Ways {
+            direct,
+            limits: Limits::default(),
+            database: database.to_owned(),
+            catalog,
+            outsider: Mutex::new(None),
+            replica: AtomicBool::new(false),
+        }
     }
 
     /// The second connection, kept from one settlement to the next.
@@ -142,8 +153,22 @@ async fn take(
     transaction.name(&ran.named);
     let mut outsider = ways.outsider().await?;
     let set = capture::capture(writer, &mut outsider, transaction, &ways.limits, &mut *draft).await?;
+    reversible(ways, &mut outsider, &set).await?;
     *ways.outsider.lock().await = Some(outsider);
     Ok((set, draft))
+}
+
+/// Refuses what could not be given back with the rights that the target's control user has.
+async fn reversible(ways: &Ways, outsider: &mut Client, set: &ChangeSet) -> Result<(), CaptureError> {
+    if ways.replica.load(Ordering::Relaxed) || set.tables.is_empty() {
+        return Ok(());
+    }
+    let strategy = revert::strategy(outsider, &set.tables).await?;
+    ways.replica.store(strategy == Strategy::Replica, Ordering::Relaxed);
+    revert::can_revert(outsider, strategy, &set.tables).await.map_err(|error| match error {
+        revert::Irreversible::Because { what, instead } => CaptureError::Irreversible { what, instead },
+        revert::Irreversible::Unknown(error) => error,
+    })
 }
 
 /// Keeps the change, and only then commits it.
@@ -225,22 +250,4 @@ async fn roll_back(writer: &mut Writer, denial: Denial) -> Settled {
 
 fn undo(words: &Words, change: ChangeId) -> Notice {
     Notice { message: format!("{} changed; undo: belay revert {change}", words.rows), detail: None, hint: None }
-}
-
-fn not_kept(why: &str) -> Denial {
-    Denial {
-        code: Code::NotKept,
-        message: "rolled back: the change could not be kept".to_owned(),
-        detail: format!("{why}. Nothing in the database has changed."),
-        hint: Code::NotKept.remedy().to_owned(),
-    }
-}
-
-fn unsettled(change: ChangeId, why: &str) -> Denial {
-    Denial {
-        code: Code::Unsettled,
-        message: format!("ended: it is not known whether {change} was committed"),
-        detail: format!("{why}. The rows are kept; the gateway asks the target how the transaction ended."),
-        hint: format!("belay review {change}"),
-    }
 }
