@@ -1,0 +1,22 @@
+//! The settings under which images are written and read.
+
+/// Settings that decide how a value looks as text. Under them a value is written exactly and read back as itself.
+const PINNED: [(&str, &str); 11] = [
+    ("search_path", "pg_catalog, pg_temp"),
+    ("client_encoding", "'UTF8'"),
+    ("standard_conforming_strings", "on"),
+    ("quote_all_identifiers", "off"),
+    ("extra_float_digits", "3"),
+    ("datestyle", "'ISO, YMD'"),
+    ("intervalstyle", "'postgres'"),
+    ("bytea_output", "'hex'"),
+    ("timezone", "'UTC'"),
+    ("xmloption", "'content'"),
+    ("lc_monetary", "'C'"),
+];
+
+/// SQL that pins them, for the connection or for what is left of a transaction (`local`).
+pub fn pins(local: bool) -> String {
+    let scope = if local { "LOCAL" } else { "SESSION" };
+    PINNED.iter().map(|(name, value)| format!("SET {scope} {name} = {value};\n")).collect()
+}

@@ -1,0 +1,50 @@
+//! What is known of a transaction before it ends.
+
+use super::describe::Described;
+use super::taken::Taken;
+use super::{Baseline, Limits};
+use belay_change::TableChange;
+use belay_model::Relation;
+use std::collections::HashSet;
+
+/// Relations that are remembered by name. More of them only make a change look indirect.
+const MOST_NAMED: usize = 10_000;
+
+/// An open transaction, from its BEGIN to its capture.
+#[derive(Debug)]
+pub struct Transaction {
+    pub(super) baseline: Baseline,
+    pub(super) named: HashSet<Relation>,
+    /// What was taken of it so far.
+    pub(super) taken: Taken,
+    /// Changes in `pg_class` that its TRUNCATEs may have made, those that were tried and taken back included.
+    pub(super) catalog_updates: i64,
+}
+
+impl Transaction {
+    /// A transaction that has just begun. Where it is to be compared with a plan, `plan` holds what the plan changes.
+    pub fn begun(baseline: Baseline, limits: &Limits, plan: &[TableChange]) -> Transaction {
+        Transaction { baseline, named: HashSet::new(), taken: Taken::new(limits, plan), catalog_updates: 0 }
+    }
+
+    /// Relations that a statement of it names. What else it changes is an indirect change.
+    pub fn name<'a>(&mut self, relations: impl IntoIterator<Item = &'a Relation>) {
+        for relation in relations {
+            if self.named.len() < MOST_NAMED {
+                self.named.insert(relation.clone());
+            }
+        }
+    }
+
+    /// Whether a statement names the table, or one that it is a part of.
+    pub(super) fn names(&self, about: &Described) -> bool {
+        let itself = (about.table.schema.as_str(), about.table.name.as_str());
+        let kin = about.ancestors.iter().map(|(schema, name)| (schema.as_str(), name.as_str()));
+        std::iter::once(itself).chain(kin).any(|(schema, name)| {
+            let said = |schema: Option<&str>| {
+                self.named.contains(&Relation { schema: schema.map(Into::into), name: name.into() })
+            };
+            said(Some(schema)) || said(None)
+        })
+    }
+}
