@@ -57,13 +57,33 @@ pub fn decide(grant: &Grant, statements: &[Statement], now: Timestamp) -> Decisi
 }
 
 fn judge(grant: &Grant, statement: &Statement) -> Option<Denial> {
+    if grant.effects.write && statement.effect > Effect::Read {
+        return judge_write(grant, statement);
+    }
     match statement.effect {
         Effect::Opaque => Some(denial(grant, statement, Code::Opaque)),
         Effect::Privilege => Some(denial(grant, statement, Code::Privilege)),
         Effect::Definition => Some(denial(grant, statement, Code::Definition)),
-        // No way to preview and reverse a write exists yet, so no grant carries one to the target.
         Effect::Write => Some(denial(grant, statement, Code::WriteInReadOnly)),
         Effect::Read if !grant.effects.read => Some(denial(grant, statement, Code::OutsideGrant)),
+        Effect::Read | Effect::Session => outside(grant, statement),
+    }
+}
+
+/// Under a grant that writes. What is let through here is captured before it is committed, and refused there if it did
+/// more than change rows.
+fn judge_write(grant: &Grant, statement: &Statement) -> Option<Denial> {
+    let verb = statement.verb.as_str();
+    match statement.effect {
+        // Nobody can take back what others have heard.
+        Effect::Write if verb == "NOTIFY" => Some(denial(grant, statement, Code::Irreversible)),
+        Effect::Write => outside(grant, statement),
+        Effect::Definition if verb == "TRUNCATE" => outside(grant, statement),
+        Effect::Definition => Some(denial(grant, statement, Code::Irreversible)),
+        // What such code does is not read; it may do as much as the grant, so the grant has to be of the whole database.
+        Effect::Opaque if matches!(verb, "DO" | "CALL") && scope::is_whole(grant) => outside(grant, statement),
+        Effect::Opaque => Some(denial(grant, statement, Code::Opaque)),
+        Effect::Privilege => Some(denial(grant, statement, Code::Privilege)),
         Effect::Read | Effect::Session => outside(grant, statement),
     }
 }
@@ -155,7 +175,8 @@ fn outside_denial(grant: &Grant, statement: &Statement, outside: &Outside<'_>) -
 }
 
 fn denial(grant: &Grant, statement: &Statement, default: Code) -> Denial {
-    let code = statement.code.unwrap_or(default);
+    // Where the effect alone is no reason to refuse, the statement's own code for it is none either.
+    let code = if default == Code::Irreversible { default } else { statement.code.unwrap_or(default) };
     let object = statement.relations.first().map(|relation| format!(" on {relation}")).unwrap_or_default();
     // The reason stands in the message line too: some clients show nothing else.
     let because = statement.because.as_deref().map(|because| format!(": {because}")).unwrap_or_default();
@@ -382,6 +403,30 @@ mod tests {
     fn one_bad_statement_refuses_the_whole_message() {
         let message = [of(Effect::Read, None), of(Effect::Write, None), of(Effect::Read, None)];
         assert!(matches!(decide(&grant(&["*.*"]), &message, Timestamp(1)), Decision::Deny(_)));
+    }
+
+    #[test]
+    fn a_write_grant_lets_through_what_changes_rows_and_can_be_captured() {
+        let mut write = grant(&["app.*"]);
+        write.effects = Effects::WRITE;
+        let mut whole = grant(&["*.*"]);
+        whole.effects = Effects::WRITE;
+        let named = |effect, verb: &str| Statement { verb: verb.to_owned(), ..of(effect, Some("app.orders")) };
+        let code = |grant: &Grant, statement| said(grant, statement).err().map(|(code, _)| code);
+        assert_eq!(code(&write, named(Effect::Write, "UPDATE")), None);
+        assert_eq!(code(&write, named(Effect::Definition, "TRUNCATE")), None);
+        assert_eq!(code(&write, of(Effect::Write, Some("hr.pay"))), Some(Code::OutsideGrant));
+        assert_eq!(code(&write, named(Effect::Write, "NOTIFY")), Some(Code::Irreversible));
+        assert_eq!(code(&write, named(Effect::Definition, "ALTER TABLE")), Some(Code::Irreversible));
+        assert_eq!(code(&write, named(Effect::Privilege, "GRANT")), Some(Code::Privilege));
+        for verb in ["DO", "CALL"] {
+            assert_eq!(code(&write, Statement::new(Effect::Opaque, verb)), Some(Code::Opaque));
+            assert_eq!(code(&whole, Statement::new(Effect::Opaque, verb)), None);
+        }
+        assert_eq!(code(&whole, Statement::new(Effect::Opaque, "statement")), Some(Code::Opaque));
+        let calls = || Statement { calls: vec!["app.f(integer)".parse().unwrap()], ..of(Effect::Read, None) };
+        assert_eq!(code(&write, calls()), Some(Code::UnknownFunction));
+        assert_eq!(code(&whole, calls()), None);
     }
 
     #[test]

@@ -43,9 +43,20 @@ pub(crate) fn outside<'a>(grant: &'a Grant, statement: &'a Statement) -> Option<
         .or_else(|| statement.accesses.iter().find_map(|access| outside_access(grant, access)))
         .or_else(|| statement.accesses.iter().find_map(|access| planned(grant, statement, access)))
         .or_else(|| {
-            let covered = |call: &FunctionName| grant.bounds.functions.iter().any(|named| named.covers(call));
+            // What a function of a grant of the whole database writes is captured with the rest, and it may read all.
+            let captured = grant.effects.write && is_whole(grant);
+            let covered =
+                |call: &FunctionName| captured || grant.bounds.functions.iter().any(|named| named.covers(call));
             statement.calls.iter().find(|call| !covered(call)).map(Outside::Function)
         })
+}
+
+/// Whether the grant is of every table of the database.
+pub(crate) fn is_whole(grant: &Grant) -> bool {
+    let every = |resource: &Resource| {
+        resource.column.is_none() && resource.schema == Pattern::Any && resource.table == Pattern::Any
+    };
+    grant.resources.iter().any(every) && grant.bounds.rows.is_empty() && grant.masks.is_empty()
 }
 
 /// Whether a relation that is named may be named at all: the schema is known, and some resource names it.
