@@ -19,6 +19,9 @@ pub struct Statement {
     pub calls: Vec<FunctionName>,
     /// Columns that come out as they are, by their place in the result.
     pub shows: Vec<Shown>,
+    /// Places in the result where the target's own catalog may hold a secret: they are shown as NULL, whatever the grant.
+    #[serde(default)]
+    pub hides: Vec<u16>,
     /// Why the effect is what it is, where the verb alone doesn't say it:
     /// "calls `lo_unlink`, which is not known to be free of side effects".
     pub because: Option<String>,
@@ -36,6 +39,7 @@ impl Statement {
             accesses: Vec::new(),
             calls: Vec::new(),
             shows: Vec::new(),
+            hides: Vec::new(),
             because: None,
             code: None,
         }

@@ -25,10 +25,17 @@ pub(crate) fn misused<'a>(masks: &[Mask], statement: &'a Statement) -> Option<Mi
     })
 }
 
-/// The masked columns that the results show as they are.
+/// The masked columns that the results show as they are, and what no grant shows.
 pub(crate) fn shown(masks: &[Mask], statements: &[Statement]) -> Vec<Masked> {
+    let hidden = statements.iter().enumerate().flat_map(|(number, statement)| {
+        statement.hides.iter().map(move |position| Masked {
+            statement: number,
+            position: *position,
+            kind: MaskKind::Null,
+        })
+    });
     if masks.is_empty() {
-        return Vec::new();
+        return hidden.collect();
     }
     let all = statements.iter().enumerate().flat_map(|(number, statement)| {
         statement.shows.iter().filter_map(move |shown| {
@@ -38,7 +45,7 @@ pub(crate) fn shown(masks: &[Mask], statements: &[Statement]) -> Vec<Masked> {
             Some(Masked { statement: number, position: shown.position, kind })
         })
     });
-    all.collect()
+    hidden.chain(all).collect()
 }
 
 /// How a column is masked. A mask without a column masks them all. A mask holds in every table that shares rows with its

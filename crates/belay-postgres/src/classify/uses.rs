@@ -1,5 +1,6 @@
 //! What a statement takes from the target's relations, and the functions that this may call.
 
+use super::withheld;
 use crate::catalog::Catalog;
 use crate::catalog::rows::{FIRST_USER_ID, FunctionRow, RelationKind, RelationRow};
 use belay_model::{Access, ColumnUse, FunctionName, Relation, Shown, Via};
@@ -8,6 +9,9 @@ use std::collections::HashSet;
 /// Relations that one statement may reach through views and inheritance.
 const REACHED: usize = 4_096;
 
+/// Where the places begin of the database's own relations with a secret column.
+const OWN: usize = 1 << 24;
+
 const TAKEN: u8 = 1;
 const COMPUTED: u8 = 2;
 
@@ -15,6 +19,8 @@ const COMPUTED: u8 = 2;
 #[derive(Default)]
 pub(super) struct Uses<'a> {
     relations: Vec<Use<'a>>,
+    /// The database's own that have a secret column.
+    own: Vec<Use<'a>>,
     calls: Vec<u32>,
 }
 
@@ -36,6 +42,8 @@ pub(super) struct Reached {
     pub(super) own_calls: Vec<String>,
     /// The database's own relations that views read.
     pub(super) own_reads: Vec<Relation>,
+    /// Secret columns of the database's own relations of which something is made, and why they are secret.
+    pub(super) secrets: Vec<(String, &'static str)>,
     /// More relations than can be followed.
     pub(super) too_many: bool,
 }
@@ -43,15 +51,16 @@ pub(super) struct Reached {
 impl<'a> Uses<'a> {
     /// Notes that a relation is named; what is used of it is noted under the returned place.
     pub(super) fn relation(&mut self, relation: &'a RelationRow, via: Via, inherited: bool) -> usize {
-        let known = self
-            .relations
+        let (list, start) = if is_own(relation) { (&mut self.own, OWN) } else { (&mut self.relations, 0) };
+        let known = list
             .iter()
             .position(|known| known.relation.id == relation.id && known.inherited == inherited && known.via == via);
-        known.unwrap_or_else(|| {
+        let place = known.unwrap_or_else(|| {
             let columns = vec![0; relation.columns.len()];
-            self.relations.push(Use { relation, via, inherited, columns });
-            self.relations.len() - 1
-        })
+            list.push(Use { relation, via, inherited, columns });
+            list.len() - 1
+        });
+        start + place
     }
 
     /// A column is named.
@@ -65,9 +74,19 @@ impl<'a> Uses<'a> {
     }
 
     fn mark(&mut self, uses: usize, column: usize, bits: u8) {
-        if let Some(mark) = self.relations.get_mut(uses).and_then(|known| known.columns.get_mut(column)) {
+        let known = match uses.checked_sub(OWN) {
+            Some(own) => self.own.get_mut(own),
+            None => self.relations.get_mut(uses),
+        };
+        if let Some(mark) = known.and_then(|known| known.columns.get_mut(column)) {
             *mark |= bits;
         }
+    }
+
+    /// Whether this column is one that is never shown.
+    pub(super) fn is_secret(&self, uses: usize, column: usize) -> bool {
+        let known = uses.checked_sub(OWN).and_then(|own| self.own.get(own));
+        known.is_some_and(|known| known.secret().is_some_and(|(place, _, _)| place == column))
     }
 
     /// A guarded function may be called.
@@ -90,6 +109,13 @@ impl<'a> Uses<'a> {
         let accesses = self.relations.iter().map(|used| used.access(catalog)).collect();
         let mut reached = Reached { accesses, ..Reached::default() };
         let Some(catalog) = catalog else { return reached };
+        for own in &self.own {
+            if let Some((place, name, why)) = own.secret()
+                && own.columns.get(place).is_some_and(|mark| mark & COMPUTED != 0)
+            {
+                reached.secrets.push((format!("{}.{name}", own.relation.name), why));
+            }
+        }
         let mut calls = self.calls.clone();
         for used in &self.relations {
             let mut seen = HashSet::new();
@@ -114,6 +140,13 @@ impl<'a> Uses<'a> {
 }
 
 impl Use<'_> {
+    /// The place of the column that is never shown, its name, and why.
+    fn secret(&self) -> Option<(usize, &'static str, &'static str)> {
+        let (name, why) = withheld::secret(self.relation)?;
+        let place = self.relation.columns.iter().position(|column| column.name == name)?;
+        Some((place, name, why))
+    }
+
     fn access(&self, catalog: Option<&Catalog>) -> Access {
         let relation = match self.via {
             Via::Filtered => named(catalog.and_then(|catalog| behind(catalog, self.relation)).unwrap_or(self.relation)),
@@ -183,6 +216,11 @@ fn through(catalog: &Catalog, relation: &RelationRow, view: &Relation, reached: 
         let Some(base) = catalog.relation_by_id(read.relation) else { continue };
         if is_own(base) {
             reached.own_reads.push(named(base));
+            if let Some((name, why)) = withheld::secret(base)
+                && base.columns.iter().any(|column| column.name == name && read.columns.contains(&column.number))
+            {
+                reached.secrets.push((format!("{}.{name}", base.name), why));
+            }
             continue;
         }
         let whole = read.columns.contains(&0);

@@ -88,8 +88,11 @@ impl<'a> Walk<'a> {
     /// The result is to be had by name later, when only the target tells whose its columns are. It does not tell of a
     /// set operation's.
     pub(super) fn compute_merged(&mut self, result: &Outcome<'a>) {
-        for column in result.0.columns.iter().filter(|column| column.value.is_merged()) {
-            self.compute(&column.value);
+        for column in &result.0.columns {
+            let mut origins = column.value.origins();
+            if column.value.is_merged() || origins.any(|origin| self.uses.is_secret(origin.uses, origin.column)) {
+                self.compute(&column.value);
+            }
         }
     }
 
@@ -103,17 +106,28 @@ impl<'a> Walk<'a> {
         self.refuse_through_views(&reached);
         let columns = result.into_iter().flat_map(|result| result.0.columns.iter().enumerate());
         let shows = columns.flat_map(|(position, column)| column.value.origins().map(move |origin| (position, origin)));
+        let (secret, shows): (Vec<_>, Vec<_>) =
+            shows.partition(|(_, origin)| self.uses.is_secret(origin.uses, origin.column));
+        let shows = shows.into_iter();
         let shows =
             shows.filter_map(|(position, origin)| self.uses.shown(position, origin.uses, origin.column)).collect();
+        let hides = secret.into_iter().filter_map(|(position, _)| u16::try_from(position).ok());
+        let mut hides: Vec<u16> = hides.collect();
+        hides.dedup();
         let mut statement = self.findings.into_statement(verb);
         statement.accesses = reached.accesses;
         statement.calls = reached.calls;
         statement.shows = shows;
+        statement.hides = hides;
         statement
     }
 
     /// What the text does not name, a view may: functions that change something, relations that are withheld.
     fn refuse_through_views(&mut self, reached: &Reached) {
+        for (column, why) in &reached.secrets {
+            let because = format!("makes something of {column}, which {why}");
+            self.findings.raise(Effect::Privilege, None, because);
+        }
         for name in &reached.own_calls {
             if let Known::Refused(why) = self.functions.known("pg_catalog", name) {
                 let because = format!("reads a view or a type that calls {name}, which {why}");

@@ -1,7 +1,9 @@
 //! Relations of the catalog that carry values, secrets or other sessions' statements.
 //!
-//! `pg_subscription` is open, because `pg_dump` counts it: PostgreSQL itself withholds the one column of it that holds a
-//! secret. All others of `pg_catalog` and `information_schema` are open for introspection.
+//! Others have a single column of that kind: it is shown as NULL, because clients take all columns of them, and refused
+//! where anything is made of it. All else of `pg_catalog` and `information_schema` is open for introspection.
+
+use crate::catalog::rows::{FIRST_USER_ID, RelationRow};
 
 /// Why reading this relation is refused, as words after "reads NAME, which".
 pub(super) fn why(schema: &str, name: &str) -> Option<&'static str> {
@@ -15,11 +17,29 @@ pub(super) fn why(schema: &str, name: &str) -> Option<&'static str> {
     .or_else(|| (schema == "pg_toast" || name.starts_with("pg_toast_")).then_some(VALUES))
 }
 
+/// The column of a relation that is shown as NULL, and why, as words after "NAME.COLUMN, which".
+pub(super) fn secret(relation: &RelationRow) -> Option<(&'static str, &'static str)> {
+    if relation.id >= FIRST_USER_ID {
+        return None;
+    }
+    let (_, column, why) = SECRET.iter().find(|(name, _, _)| *name == relation.name)?;
+    Some((column, why))
+}
+
 const MAPPINGS: &str = "holds logins on other servers";
 const SECRETS: &str = "holds password verifiers";
 const STATEMENTS: &str = "shows the statements of other sessions";
 const SETTINGS: &str = "shows the settings of roles and the server's files";
 const VALUES: &str = "holds values of rows";
+
+const CONNECTION: &str = "holds a login on another server";
+
+const SECRET: &[(&str, &str, &str)] = &[
+    ("pg_attribute", "attmissingval", VALUES),
+    ("pg_roles", "rolconfig", SETTINGS),
+    ("pg_subscription", "subconninfo", CONNECTION),
+    ("pg_user", "useconfig", SETTINGS),
+];
 
 const INFORMATION: &[&str] = &["_pg_user_mappings", "user_mapping_options"];
 

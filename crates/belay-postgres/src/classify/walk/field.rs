@@ -56,8 +56,10 @@ impl<'a> Walk<'a> {
 
     /// The database's own function of this name, with one argument.
     fn judge_own(&mut self, name: &str) {
-        if let Known::Refused(why) = self.functions.known("pg_catalog", name) {
-            self.refuse_function("", name, why);
+        match self.functions.known("pg_catalog", name) {
+            Known::Refused(why) => self.refuse_function("", name, why),
+            Known::ShowsSetting => self.shows_setting(&[]),
+            Known::Harmless | Known::SetsSetting => {}
         }
     }
 
