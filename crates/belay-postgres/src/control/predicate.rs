@@ -20,17 +20,25 @@ pub(super) fn is_one_expression(predicate: &str) -> bool {
     if predicate.trim().is_empty() || predicate.len() > LONGEST || predicate.contains('\0') {
         return false;
     }
-    let work = || without_where(predicate).is_some_and(|left| without_where("true") == Some(left));
+    // Without its brackets it has to stand, too: what closes them and opens others is several.
+    let work = || {
+        let left = without_where(&bracketed(predicate));
+        left.is_some() && left == without_where(&bracketed("true")) && left == without_where(&on_lines(predicate))
+    };
     thread::scope(|scope| {
         let deep = thread::Builder::new().name("row filter".to_owned()).stack_size(STACK).spawn_scoped(scope, work);
         deep.is_ok_and(|deep| deep.join().unwrap_or(false))
     })
 }
 
+fn on_lines(predicate: &str) -> String {
+    format!("\n{predicate}\n")
+}
+
 /// A statement with the predicate in its WHERE, parsed, and then without its WHERE: what does not belong to the
 /// predicate is left.
 fn without_where(predicate: &str) -> Option<ParseResult> {
-    let text = format!("SELECT FROM t WHERE {}", bracketed(predicate));
+    let text = format!("SELECT FROM t WHERE {predicate}");
     let mut tree = pg_query::parse(&text, 0).ok()?.protobuf;
     let [statement] = tree.stmts.as_mut_slice() else { return None };
     let Some(Node::SelectStmt(select)) = statement.stmt.as_mut()?.node.as_mut() else { return None };
@@ -51,6 +59,7 @@ mod tests {
             "",
             "true); DROP TABLE t; SELECT (1",
             "true) UNION SELECT (1",
+            "true) OR (true",
             "true) ORDER BY (1",
             "true) GROUP BY (1",
             "true) LIMIT (1",

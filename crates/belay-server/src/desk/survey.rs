@@ -65,7 +65,10 @@ impl Desk {
         }
         Err(DeskError::Infeasible {
             message: format!("{} cannot keep this: {}", wish.target, answer.against.join("; ")),
-            hint: format!("nothing was asked for; belay target check {} shows the layers", wish.target),
+            hint: format!(
+                "nothing was asked for; change the request, or see what the target keeps: belay target check {}",
+                wish.target
+            ),
         })
     }
 
