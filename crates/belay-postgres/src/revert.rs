@@ -29,6 +29,7 @@ pub use strategy::{Irreversible, Strategy, can_revert, strategy};
 use belay_change::{ChangeSet, Images, Sink};
 use catalog::Restored;
 use conflict::Found;
+use inverse::Inverse;
 use tally::Tally;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
@@ -88,7 +89,13 @@ pub async fn revert<'c>(
     strategy.enter(in_target).await?;
     let outset = Tally::take(in_target).await?;
     let mut restored = catalog::restored(in_target, &tables).await?;
-    load::load(in_target, &mut restored, images).await?;
+    let mut inverse = Inverse::new(sink, how.images);
+    // Where all is to be put back, what is read is what is done.
+    let whole = how.only.is_empty() && !how.keep_conflicts;
+    if whole {
+        inverse.tables(restored.iter())?;
+    }
+    load::load(in_target, &restored, images, whole.then_some(&mut inverse)).await?;
     narrow::rows(in_target, &mut restored, how).await?;
     load::net(in_target, &restored).await?;
     let kept = keep_or_refuse(in_target, &mut restored, how).await?;
@@ -99,7 +106,10 @@ pub async fn revert<'c>(
         in_target.batch_execute(&statement).await?;
     }
     Tally::take(in_target).await?.only_within(&outset, &restored)?;
-    let changes = inverse::inverse(in_target, what, &restored, sink).await?;
+    if !whole {
+        inverse.done(in_target, &restored).await?;
+    }
+    let changes = inverse.finish(in_target, what, &restored).await?;
     Ok(Reverted { transaction, changes, kept, strategy })
 }
 
@@ -115,6 +125,8 @@ async fn keep_or_refuse(in_target: &Client, restored: &mut [Restored], how: &How
     if !how.keep_conflicts && !found.counts.is_empty() {
         return Err(RevertError::Conflict(found));
     }
-    load::count(in_target, restored).await?;
+    if how.keep_conflicts {
+        load::count(in_target, restored).await?;
+    }
     Ok(found)
 }

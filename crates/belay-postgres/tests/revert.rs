@@ -8,5 +8,7 @@ mod cases;
 mod conflicts;
 #[path = "revert/fixture.rs"]
 mod fixture;
+#[path = "revert/speed.rs"]
+mod speed;
 #[path = "revert/strategies.rs"]
 mod strategies;

@@ -4,13 +4,13 @@ use super::catalog::Restored;
 use super::foreign_key::{ForeignKey, foreign_keys};
 use super::statements::{Order, statements};
 use super::tally::Tally;
-use super::{RevertError, Strategy, verify};
+use super::{RevertError, Strategy, sql, verify};
+use std::collections::BTreeMap;
 use tokio_postgres::Client;
 
 /// Puts the rows back and verifies them. On an error the transaction is of no use any more.
 pub(super) async fn apply(in_target: &Client, strategy: Strategy, restored: &[Restored]) -> Result<(), RevertError> {
     let keys = foreign_keys(in_target, restored).await?;
-    verify::count_before(in_target, restored).await?;
     let mut last = RevertError::Unexpected("no order of statements");
     for order in strategy.orders() {
         in_target.batch_execute("SAVEPOINT belay_order").await?;
@@ -32,8 +32,19 @@ async fn attempt(
     keys: &[ForeignKey],
 ) -> Result<(), RevertError> {
     let outset = Tally::take(in_target).await?;
+    let mut same: BTreeMap<u16, u64> = BTreeMap::new();
     for statement in statements(order, restored, keys) {
-        in_target.batch_execute(&statement).await?;
+        let rows = sql::rows(in_target, &statement.sql).await?;
+        let counts = rows.first().ok_or(RevertError::Unexpected("no counts"))?;
+        for (at, table) in statement.tables.iter().enumerate() {
+            *same.entry(*table).or_default() += sql::parsed::<u64>(counts, at)?;
+        }
+    }
+    for table in restored {
+        if same.get(&table.number).copied().unwrap_or_default() != table.old {
+            let what = format!("rows of {} would not be what they were", table.shown());
+            return Err(RevertError::refused(what, "a trigger or a generated column changes them"));
+        }
     }
     verify::verify(in_target, strategy, order, restored, keys, &outset).await
 }

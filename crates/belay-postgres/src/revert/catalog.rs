@@ -25,6 +25,8 @@ pub(super) struct Restored {
     pub(super) new: u64,
     /// How many of both are the same row, by its key.
     pub(super) pairs: u64,
+    /// How many of those that are not to be there are there, and how many of them as they were left.
+    pub(super) hits: (u64, u64),
 }
 
 /// A column of a key.
@@ -53,11 +55,6 @@ impl Restored {
     /// Which images are the same row: `o` of the old one, `w` of the new one.
     pub(super) fn pairs_table(&self) -> String {
         format!("pg_temp.belay_pair_{}", self.number)
-    }
-
-    /// Of a table without a key: how often each image was there before anything was put back.
-    pub(super) fn before(&self) -> String {
-        format!("pg_temp.belay_before_{}", self.number)
     }
 
     /// As people know it.
@@ -151,7 +148,17 @@ async fn relations(in_target: &Client, oids: &str, wanted: &[Wanted]) -> Result<
         above.sort_unstable();
         above.dedup();
         let sql = format!("{}.{}", name(&table.schema), name(&table.name));
-        found.push(Restored { number: wanted.number, table, sql, key: Vec::new(), above, old: 0, new: 0, pairs: 0 });
+        found.push(Restored {
+            number: wanted.number,
+            table,
+            sql,
+            key: Vec::new(),
+            above,
+            old: 0,
+            new: 0,
+            pairs: 0,
+            hits: (0, 0),
+        });
     }
     Ok(found)
 }

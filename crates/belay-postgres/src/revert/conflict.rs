@@ -1,6 +1,7 @@
 //! What was left, locked and compared with what is there now.
 
 use super::catalog::Restored;
+use super::load;
 use super::sql::{self, image};
 use super::{Conflict, ConflictCount, ConflictKind, Conflicts, RevertError};
 use tokio_postgres::Client;
@@ -59,9 +60,12 @@ impl Found {
 }
 
 /// Locks the rows that were left and finds those that are changed or gone, and keys that are in use again.
-pub(super) async fn find(in_target: &Client, restored: &[Restored], found: &mut Found) -> Result<(), RevertError> {
-    for table in restored {
+pub(super) async fn find(in_target: &Client, restored: &mut [Restored], found: &mut Found) -> Result<(), RevertError> {
+    for table in restored.iter() {
         in_target.batch_execute(&hits(table)).await?;
+    }
+    load::count(in_target, restored).await?;
+    for table in restored.iter() {
         let (old, new, hit, pairs) = (table.old_images(), table.new_images(), table.hits(), table.pairs_table());
         let shown = table.shown();
         let gone = format!(
@@ -71,7 +75,9 @@ pub(super) async fn find(in_target: &Client, restored: &[Restored], found: &mut 
         let now = image("belay_t.*");
         let of = |key: &str| table.key_of(key);
         let row = Shown { before: "belay_o.img", left: "belay_w.img", now: "NULL", key: of("belay_w") };
-        found.look(in_target, &shown, ConflictKind::Gone, &gone, &row).await?;
+        if table.hits.0 < table.new {
+            found.look(in_target, &shown, ConflictKind::Gone, &gone, &row).await?;
+        }
         if table.key.is_empty() {
             continue;
         }
@@ -82,10 +88,14 @@ pub(super) async fn find(in_target: &Client, restored: &[Restored], found: &mut 
             table.sql
         );
         let row = Shown { now: &now, ..row };
-        found.look(in_target, &shown, ConflictKind::Changed, &changed, &row).await?;
+        if table.hits.1 < table.hits.0 {
+            found.look(in_target, &shown, ConflictKind::Changed, &changed, &row).await?;
+        }
         let taken = taken(table);
         let row = Shown { before: "belay_o.img", left: "NULL", now: &now, key: of("belay_o") };
-        found.look(in_target, &shown, ConflictKind::Taken, &taken, &row).await?;
+        if table.pairs < table.old {
+            found.look(in_target, &shown, ConflictKind::Taken, &taken, &row).await?;
+        }
     }
     Ok(())
 }

@@ -16,6 +16,8 @@ pub struct How {
     pub lock_timeout: Duration,
     /// How long one statement may take.
     pub statement_timeout: Duration,
+    /// How many images there may be.
+    pub images: u64,
     /// How many rows of a table and a kind of conflict are shown.
     pub samples: u32,
 }
@@ -28,6 +30,7 @@ impl Default for How {
             only: Vec::new(),
             lock_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_mins(10),
+            images: 20_000_000,
             samples: 20,
         }
     }

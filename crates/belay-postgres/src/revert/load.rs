@@ -2,7 +2,8 @@
 
 use super::RevertError;
 use super::catalog::Restored;
-use super::sql::{self, image};
+use super::inverse::Inverse;
+use super::sql::{self, image, parsed};
 use belay_change::{Images, Side};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt as _;
@@ -12,11 +13,13 @@ use tokio_postgres::Client;
 /// How much is gathered before it is sent.
 const GATHERED: usize = 4 * 1024 * 1024;
 
-/// Loads the images of these tables, and makes sure that each is the text of the row that it makes.
+/// Loads the images of these tables, and makes sure that each that is put back is the text of the row that it makes.
+/// The others are compared with what is there as they are. `inverse` gets each image, too.
 pub(super) async fn load(
     in_target: &Client,
-    restored: &mut [Restored],
+    restored: &[Restored],
     images: &mut dyn Images,
+    mut inverse: Option<&mut Inverse<'_>>,
 ) -> Result<(), RevertError> {
     for table in restored.iter() {
         for images in [table.old_images(), table.new_images()] {
@@ -30,6 +33,9 @@ pub(super) async fn load(
     while let Some((table, side, image)) = images.next()? {
         if numbers.contains(&table) {
             gathered.put(table, side, &image);
+            if let Some(inverse) = &mut inverse {
+                inverse.image(table, side.other(), &image)?;
+            }
         }
         if gathered.bytes >= GATHERED {
             gathered.send_largest(in_target).await?;
@@ -41,15 +47,15 @@ pub(super) async fn load(
     for table in restored.iter() {
         for images in [table.old_images(), table.new_images()] {
             in_target.batch_execute(&format!("ANALYZE {images} (n)")).await?;
-            let changed =
-                format!("SELECT pg_catalog.count(*) FROM {images} belay_x WHERE {} <> img", image("belay_x.r"));
-            if sql::number(in_target, &changed).await? > 0 {
-                let what = format!("rows of {} would not come back as they were", table.shown());
-                return Err(RevertError::refused(
-                    what,
-                    "a type of the table writes its values in another way than before",
-                ));
-            }
+        }
+        let changed = format!(
+            "SELECT pg_catalog.count(*) FROM {} belay_x WHERE {} <> img",
+            table.old_images(),
+            image("belay_x.r")
+        );
+        if sql::number(in_target, &changed).await? > 0 {
+            let what = format!("rows of {} would not come back as they were", table.shown());
+            return Err(RevertError::refused(what, "a type of the table writes its values in another way than before"));
         }
     }
     Ok(())
@@ -111,63 +117,97 @@ fn escape(image: &[u8], to: &mut BytesMut) {
     to.put_slice(rest);
 }
 
-/// Cancels what is the same on both sides, finds the pairs, and counts.
+/// Cancels what is the same on both sides, and finds the pairs.
 pub(super) async fn net(in_target: &Client, restored: &[Restored]) -> Result<(), RevertError> {
     for table in restored {
-        let (old, new) = (table.old_images(), table.new_images());
-        let common = format!(
-            "SELECT pg_catalog.count(*) FROM {old} belay_o WHERE EXISTS (SELECT FROM {new} belay_w WHERE belay_w.img = belay_o.img)"
-        );
-        if sql::number(in_target, &common).await? > 0 {
-            let cancel = format!(
-                "WITH o AS (SELECT n, img, pg_catalog.row_number() OVER (PARTITION BY img) nth FROM {old}),
-                w AS (SELECT n, img, pg_catalog.row_number() OVER (PARTITION BY img) nth FROM {new}),
-                both AS MATERIALIZED (SELECT o.n AS o, w.n AS w FROM o JOIN w USING (img, nth)),
-                gone AS (DELETE FROM {old} belay_x USING both WHERE belay_x.n = both.o)
-                DELETE FROM {new} belay_x USING both WHERE belay_x.n = both.w"
-            );
-            in_target.batch_execute(&cancel).await?;
-        }
-        let pairs = table.pairs_table();
-        if table.key.is_empty() {
-            in_target.batch_execute(&format!("CREATE TEMP TABLE {pairs} (o int8, w int8) ON COMMIT DROP")).await?;
-            continue;
-        }
-        for images in [&old, &new] {
-            only_once(in_target, table, images).await?;
-        }
+        let (old, new, pairs) = (table.old_images(), table.new_images(), table.pairs_table());
+        let (pair, limit) = if table.key.is_empty() {
+            ("belay_o.img = belay_w.img".to_owned(), "1".to_owned())
+        } else {
+            // More pairs than images: some stand for one row more than once, and will cancel, or be refused.
+            let images = |of| format!("(SELECT pg_catalog.count(*) FROM {of})");
+            (table.image_is("belay_o", "belay_w"), format!("{} + {}", images(&old), images(&new)))
+        };
         let pair = format!(
-            "CREATE TEMP TABLE {pairs} ON COMMIT DROP AS SELECT belay_o.n AS o, belay_w.n AS w
-                FROM {old} belay_o JOIN {new} belay_w ON {};
+            "DROP TABLE IF EXISTS {pairs};
+            CREATE TEMP TABLE {pairs} ON COMMIT DROP AS SELECT belay_o.n AS o, belay_w.n AS w,
+                belay_o.img = belay_w.img AS same FROM {old} belay_o JOIN {new} belay_w ON {pair} LIMIT {limit};
             ANALYZE {pairs}",
-            table.image_is("belay_o", "belay_w")
         );
         in_target.batch_execute(&pair).await?;
+        let same = format!(
+            "SELECT pg_catalog.count(*) FILTER (WHERE same) + pg_catalog.count(*) - pg_catalog.count(DISTINCT o)
+            FROM {pairs}"
+        );
+        if sql::number(in_target, &same).await? > 0 {
+            in_target.batch_execute(&cancel(&old, &new)).await?;
+            in_target.batch_execute(&pair).await?;
+        }
+        if !table.key.is_empty() {
+            only_once(in_target, table).await?;
+        }
     }
     Ok(())
 }
 
+fn cancel(old: &str, new: &str) -> String {
+    let numbered =
+        |images| format!("SELECT n, img, pg_catalog.row_number() OVER (PARTITION BY img) AS nth FROM {images}");
+    format!(
+        "WITH o AS ({}), w AS ({}),
+        common AS MATERIALIZED (SELECT o.n AS o, w.n AS w FROM o JOIN w ON w.img = o.img AND w.nth = o.nth),
+        gone AS (DELETE FROM {old} belay_x USING common WHERE belay_x.n = common.o)
+        DELETE FROM {new} belay_x USING common WHERE belay_x.n = common.w",
+        numbered(old),
+        numbered(new)
+    )
+}
+
 /// Two images of one row on one side: between two of the transactions somebody else changed it.
-async fn only_once(in_target: &Client, table: &Restored, images: &str) -> Result<(), RevertError> {
-    let twice = format!(
-        "SELECT pg_catalog.count(*) FROM (SELECT FROM {images} belay_x GROUP BY {} HAVING pg_catalog.count(*) > 1) s",
-        table.key_of("belay_x").join(", ")
+async fn only_once(in_target: &Client, table: &Restored) -> Result<(), RevertError> {
+    let paired = format!(
+        "SELECT pg_catalog.count(*) - pg_catalog.count(DISTINCT o), pg_catalog.count(*) - pg_catalog.count(DISTINCT w)
+        FROM {}",
+        table.pairs_table()
     );
-    if sql::number(in_target, &twice).await? > 0 {
+    let unpaired = |images: String, of: &str| {
+        format!(
+            "SELECT pg_catalog.count(*) FROM (SELECT FROM {images} belay_x
+                WHERE NOT EXISTS (SELECT FROM {} p WHERE p.{of} = belay_x.n)
+                GROUP BY {} HAVING pg_catalog.count(*) > 1) s",
+            table.pairs_table(),
+            table.key_of("belay_x").join(", ")
+        )
+    };
+    let rows = sql::rows(in_target, &paired).await?;
+    let row = rows.first().ok_or(RevertError::Unexpected("no counts"))?;
+    let twice = parsed::<u64>(row, 0)?
+        + parsed::<u64>(row, 1)?
+        + sql::number(in_target, &unpaired(table.old_images(), "o")).await?
+        + sql::number(in_target, &unpaired(table.new_images(), "w")).await?;
+    if twice > 0 {
         let what = format!("rows of {} were changed by others between these changes", table.shown());
         return Err(RevertError::refused(what, "revert the changes one by one, the last one first"));
     }
     Ok(())
 }
 
-/// How many images there are on which side, and how many pairs.
+/// How many images there are on which side, how many pairs and hits.
 pub(super) async fn count(in_target: &Client, restored: &mut [Restored]) -> Result<(), RevertError> {
     for table in restored {
-        let number =
-            |of: String| async move { sql::number(in_target, &format!("SELECT pg_catalog.count(*) FROM {of}")).await };
-        table.old = number(table.old_images()).await?;
-        table.new = number(table.new_images()).await?;
-        table.pairs = number(table.pairs_table()).await?;
+        let counts = format!(
+            "SELECT (SELECT pg_catalog.count(*) FROM {}), (SELECT pg_catalog.count(*) FROM {}),
+                (SELECT pg_catalog.count(*) FROM {}), pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE same)
+            FROM {}",
+            table.old_images(),
+            table.new_images(),
+            table.pairs_table(),
+            table.hits()
+        );
+        let rows = sql::rows(in_target, &counts).await?;
+        let row = rows.first().ok_or(RevertError::Unexpected("no counts"))?;
+        (table.old, table.new, table.pairs) = (parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
+        table.hits = (parsed(row, 3)?, parsed(row, 4)?);
     }
     Ok(())
 }

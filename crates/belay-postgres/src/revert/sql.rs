@@ -12,7 +12,7 @@ pub(super) fn pinned(how: &How) -> String {
         SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; SET LOCAL TimeZone = 'UTC';
         SET LOCAL xmloption = 'content'; SET LOCAL array_nulls = on; SET LOCAL standard_conforming_strings = on;
         SET LOCAL transform_null_equals = off; SET LOCAL row_security = off; SET LOCAL jit = off;
-        SET LOCAL work_mem = '64MB'; SET LOCAL default_table_access_method = 'heap';
+        SET LOCAL work_mem = '64MB'; SET LOCAL default_statistics_target = 1; SET LOCAL default_table_access_method = 'heap';
         SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}",
         milliseconds(how.lock_timeout),
         milliseconds(how.statement_timeout),

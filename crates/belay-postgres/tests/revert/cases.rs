@@ -62,3 +62,23 @@ async fn all(strategy: Strategy, name: &str) -> Vec<String> {
 async fn every_case_comes_back_in_replica_mode() {
     assert_eq!(all(Strategy::Replica, "replica").await, Vec::<String>::new());
 }
+
+/// The names of cases that were refused; panics at any that went wrong.
+fn refused(lines: &[String]) -> Vec<&str> {
+    let refused = |line: &&String| assert!(line.contains(": refused: "), "{line}");
+    lines.iter().inspect(refused).filter_map(|line| line.split([' ', ':']).nth(1)).collect()
+}
+
+#[tokio::test]
+async fn with_triggers_disabled_all_come_back_but_swaps_of_unique_values() {
+    let lines = all(Strategy::Disable, "disable").await;
+    assert_eq!(refused(&lines), ["unique-swap", "identity-always-key-swap"], "{lines:#?}");
+}
+
+#[tokio::test]
+async fn with_nothing_switched_off_tables_with_triggers_are_refused_too() {
+    let lines = all(Strategy::Fire, "fire").await;
+    let expected =
+        ["pg-trigger-audit", "pg-trigger-updated-at", "pg-deferred-trigger", "unique-swap", "identity-always-key-swap"];
+    assert_eq!(refused(&lines), expected, "{lines:#?}");
+}

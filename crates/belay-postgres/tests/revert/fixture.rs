@@ -19,6 +19,7 @@ pub(crate) struct Bench {
     pub(crate) database: String,
     pub(crate) writer: Client,
     pub(crate) control: Client,
+    observer: Client,
 }
 
 /// Every table with its rows.
@@ -37,8 +38,7 @@ impl Bench {
         let database = format!("bench_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let postgres = server().await;
         postgres.execute("postgres", &format!("CREATE DATABASE {database}")).await;
-        let (writer, control) = (postgres.client_in(&database).await, postgres.client_in(&database).await);
-        let bench = Bench { database, writer, control };
+        let bench = Bench::over(postgres, database).await;
         bench.write(setup).await;
         bench
     }
@@ -51,9 +51,27 @@ impl Bench {
         }
     }
 
+    /// The same database over other connections.
+    pub(crate) async fn beside(&self) -> Bench {
+        Bench::over(server().await, self.database.clone()).await
+    }
+
+    async fn over(postgres: &Postgres, database: String) -> Bench {
+        let client = || postgres.client_in(&database);
+        let (writer, control, observer) = tokio::join!(client(), client(), client());
+        observer.batch_execute(PINNED).await.unwrap();
+        Bench { database, writer, control, observer }
+    }
+
+    /// The first column of what a query gives.
+    pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
+        rows(&self.writer, sql).await.into_iter().map(|mut row| row.remove(0)).collect()
+    }
+
     /// Logs in as somebody without rights but those that `grants` gives to `other`.
     pub(crate) async fn log_in(&mut self, grants: &str) {
-        let user = format!("other_{}", self.database);
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let user = format!("other_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let grants = grants.replace("other", &user);
         self.write(&[&format!("CREATE ROLE {user} LOGIN PASSWORD 'pw'"), &grants]).await;
         self.control = server().await.login(&user, "pw", &self.database).await.unwrap();
@@ -67,16 +85,16 @@ impl Bench {
     }
 
     pub(crate) async fn snapshot(&self) -> Snapshot {
-        let client = server().await.client_in(&self.database).await;
-        client.batch_execute(PINNED).await.unwrap();
+        let client = &self.observer;
         let mut tables = Snapshot::new();
-        for row in rows(&client, TABLES).await {
+        for row in rows(client, TABLES).await {
             let oid: u32 = row[0].parse().unwrap();
-            let table = Table { oid, schema: row[1].clone(), name: row[2].clone(), columns: Vec::new(), key: Vec::new() };
+            let table =
+                Table { oid, schema: row[1].clone(), name: row[2].clone(), columns: Vec::new(), key: Vec::new() };
             tables.insert(oid, (table, Vec::new()));
         }
         for (oid, (table, images)) in &mut tables {
-            for row in rows(&client, &COLUMNS.replace("$1", &oid.to_string())).await {
+            for row in rows(client, &COLUMNS.replace("$1", &oid.to_string())).await {
                 let generated = match row[2].as_str() {
                     "a" => Generated::IdentityAlways,
                     "s" => Generated::Stored,
@@ -85,11 +103,11 @@ impl Bench {
                 };
                 table.columns.push(Column { name: row[0].clone(), type_name: row[1].clone(), generated });
             }
-            let key = rows(&client, &KEY.replace("$1", &oid.to_string())).await;
+            let key = rows(client, &KEY.replace("$1", &oid.to_string())).await;
             table.key = key.iter().map(|row| row[0].parse().unwrap()).collect();
             let name = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
             let text = format!("SELECT textin(record_out(belay_snap.*)) FROM ONLY {name} belay_snap");
-            *images = rows(&client, &text).await.into_iter().map(|mut row| row.remove(0)).collect();
+            *images = rows(client, &text).await.into_iter().map(|mut row| row.remove(0)).collect();
             images.sort();
         }
         tables
@@ -140,7 +158,7 @@ pub(crate) fn difference(before: &Snapshot, after: &Snapshot) -> Kept {
         }
         let number = u16::try_from(kept.set.tables.len()).unwrap();
         // Counts as if nothing were an update, but for the events of triggers all three count.
-        let updated = if gone.is_empty() || come.is_empty() { 0 } else { 1 };
+        let updated = u64::from(!gone.is_empty() && !come.is_empty());
         kept.set.tables.push(TableChange {
             table: table.clone(),
             inserted: come.len() as u64,
