@@ -116,6 +116,7 @@ impl Policies {
     fn at_once(&self, asked: &Asked<'_>) -> Result<AtOnce, Denied> {
         let act = match asked.effects {
             Effects { all: true, .. } => Act::GrantAllAtOnce,
+            Effects { direct: true, .. } => Act::GrantDirectAtOnce,
             Effects { write: true, .. } => Act::GrantWriteAtOnce,
             Effects { .. } => Act::GrantAtOnce,
         };

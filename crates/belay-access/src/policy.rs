@@ -16,18 +16,27 @@ pub(crate) enum Act {
     Request,
     GrantAtOnce,
     GrantWriteAtOnce,
+    GrantDirectAtOnce,
     GrantAllAtOnce,
     Approve,
 }
 
 impl Act {
-    const ALL: [Act; 5] = [Act::Request, Act::GrantAtOnce, Act::GrantWriteAtOnce, Act::GrantAllAtOnce, Act::Approve];
+    const ALL: [Act; 6] = [
+        Act::Request,
+        Act::GrantAtOnce,
+        Act::GrantWriteAtOnce,
+        Act::GrantDirectAtOnce,
+        Act::GrantAllAtOnce,
+        Act::Approve,
+    ];
 
     pub(crate) fn word(self) -> &'static str {
         match self {
             Act::Request => "Request",
             Act::GrantAtOnce => "GrantAtOnce",
             Act::GrantWriteAtOnce => "GrantWriteAtOnce",
+            Act::GrantDirectAtOnce => "GrantDirectAtOnce",
             Act::GrantAllAtOnce => "GrantAllAtOnce",
             Act::Approve => "Approve",
         }
@@ -73,7 +82,7 @@ pub(crate) fn describe(policy: &Policy, file: &str, line: usize) -> Result<(Desc
         permits && !actions.is_empty() && actions.iter().all(|act| allowed.iter().any(|allowed| allowed == act))
     };
     let max_duration = policy.annotation("max_duration").map(span).transpose()?;
-    let grants = [Act::Request, Act::GrantAtOnce, Act::GrantWriteAtOnce, Act::GrantAllAtOnce];
+    let grants = [Act::Request, Act::GrantAtOnce, Act::GrantWriteAtOnce, Act::GrantDirectAtOnce, Act::GrantAllAtOnce];
     if max_duration.is_some() && !names_only(&grants) {
         return Err("`@max_duration` stands on permits of Request and of granting at once only".to_owned());
     }

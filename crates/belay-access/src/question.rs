@@ -80,6 +80,7 @@ fn context(act: Act, asked: &Asked<'_>) -> Result<Context, Failure> {
     let mut pairs = vec![
         ("read", flag(asked.effects.read)),
         ("write", flag(asked.effects.write)),
+        ("direct", flag(asked.effects.direct)),
         ("all", flag(asked.effects.all)),
         ("duration", RestrictedExpression::new_duration(format!("{}s", asked.duration.seconds()))),
         ("reason", RestrictedExpression::new_string(asked.reason.to_owned())),

@@ -53,7 +53,8 @@ impl From<Problem> for Failure {
         let exit = match problem.code.as_str() {
             "denied" => Exit::DeniedByPolicy,
             "unauthenticated" => Exit::NotLoggedIn,
-            "conflict" => Exit::Conflict,
+            "over" => Exit::Over,
+            "conflict" | "rows_differ" => Exit::Conflict,
             "invalid" => Exit::Usage,
             "target_unreachable" | "timeout" => Exit::Unreachable,
             _ => Exit::Failure,

@@ -33,8 +33,10 @@ pub(crate) struct Wanted {
 pub(crate) enum Effect {
     /// Read rows
     Read,
-    /// Change rows, too
+    /// Change rows, too: each change is planned, and applied once somebody has approved it
     Write,
+    /// Change rows at once, kept so that they can be given back
+    Direct,
     /// Everything the target's control user may do, unjudged; names no tables
     All,
 }
@@ -45,6 +47,7 @@ impl Effect {
         match self {
             Effect::Read => &["read"],
             Effect::Write => &["read", "write"],
+            Effect::Direct => &["read", "write", "direct"],
             Effect::All => &["all"],
         }
     }

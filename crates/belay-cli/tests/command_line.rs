@@ -190,20 +190,20 @@ fn a_person_asks_another_approves_and_each_step_says_what_comes_next() {
 }
 
 #[test]
-fn a_request_to_write_is_denied_with_exit_3() {
+fn a_request_to_write_at_once_is_denied_with_exit_3_where_no_rule_speaks_of_it() {
     let server = Server::start();
     let admin = server.admin();
     let url = "postgres://adm@127.0.0.1:1/orders";
     assert_eq!(run(&admin, &["target", "add", "orders", url, "--no-check"]).0, 0);
     for args in [
-        ["request", "orders", "--effect", "write", "-m", "x"],
-        ["psql", "orders", "--effect", "write", "-m", "x"],
-        ["connect", "orders", "--effect", "write", "-m", "x"],
+        ["request", "orders", "--effect", "direct", "-m", "x"],
+        ["psql", "orders", "--effect", "direct", "-m", "x"],
+        ["connect", "orders", "--effect", "direct", "-m", "x"],
     ] {
         let (code, _, stderr) = run(&admin, &args);
         assert_eq!(code, 3, "{stderr}");
-        let text = "error: this version carries reads only: a write cannot be previewed and reversed yet\n\
-                    hint: ask for reads: belay request orders --for 1h -m REASON\n";
+        let text = "error: no rule lets you ask for `direct` on orders\n\
+                    hint: an administrator: belay rule add --target orders --effect direct --max 1h --approvals 1\n";
         assert_eq!(stderr, text);
     }
 }

@@ -48,7 +48,7 @@ macro_rules! codes {
 codes! {
     WriteInReadOnly = 1001, "25006", "write in a read-only session",
         "The grant allows reads only. Belay read the statement with PostgreSQL's own grammar and found that it changes rows, locks them, or asks for a read-write transaction.",
-        "Take the write out. This version carries reads only: a write cannot be previewed and reversed yet, so none is let through.";
+        "Take the write out, or ask for a grant that plans writes: belay request TARGET TABLE --effect write -m REASON";
     Definition = 1002, "25006", "definition of objects changed in a read-only session",
         "CREATE, ALTER, DROP, TRUNCATE, COMMENT, VACUUM and their like change definitions or storage. No grant of this version carries them.",
         "Ship the change with your migrations; for an emergency, ask the target's administrator.";

@@ -46,7 +46,7 @@ impl fmt::Display for Effect {
 
 /// A word that is no effect one can ask for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an effect; known: read, write, all")]
+#[error("`{0}` is not an effect; known: read, write, direct, all")]
 pub struct UnknownEffect(pub String);
 
 impl FromStr for Effect {

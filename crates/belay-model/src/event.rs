@@ -1,8 +1,8 @@
 //! What the ledger records: one event per act, complete enough to be read alone.
 
 use crate::{
-    ApiTokenId, Bounds, Code, ConnectionId, Deciding, Effect, Effects, EndReason, GrantId, MaskId, MaskKind, Named,
-    RequestId, Resource, RuleId, SessionId, Span, Timestamp,
+    ApiTokenId, Bounds, ChangeId, Code, ConnectionId, Deciding, Effect, Effects, EndReason, GrantId, MaskId, MaskKind,
+    Named, PlanId, RequestId, Resource, RuleId, SessionId, Span, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -110,6 +110,22 @@ pub enum BindValue {
     Masked,
     /// Left out because it was larger than the bound: its length in bytes.
     Long(u64),
+}
+
+/// How many rows of a table a transaction changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedTable {
+    /// The table, with its schema.
+    pub table: String,
+    /// Rows that came.
+    pub inserted: u64,
+    /// Rows that have another content.
+    pub updated: u64,
+    /// Rows that went.
+    pub deleted: u64,
+    /// No statement names the table: a cascade, a trigger or a function wrote it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub indirect: bool,
 }
 
 /// The acts.
@@ -295,6 +311,91 @@ pub enum EventKind {
         outcome: Outcome,
         transaction: TransactionStatus,
     },
+    /// A write was tried and rolled back; its rows are kept, and wait for approval.
+    PlanMade {
+        plan: PlanId,
+        tables: Vec<ChangedTable>,
+        rows: u64,
+        fingerprint: String,
+        approvals_needed: u8,
+        /// The changes it would give back.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        reverts: Vec<ChangeId>,
+    },
+    /// Somebody said yes to the rows with this fingerprint.
+    PlanApproved {
+        plan: PlanId,
+        fingerprint: String,
+        still_needed: u8,
+        /// The policies that let this person approve.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        policies: Vec<Deciding>,
+    },
+    /// Policies kept somebody from approving; the plan waits for somebody else.
+    PlanApprovalRefused {
+        plan: PlanId,
+        because: String,
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        policies: Vec<Deciding>,
+    },
+    PlanDenied {
+        plan: PlanId,
+        reason: String,
+    },
+    PlanLapsed {
+        plan: PlanId,
+    },
+    /// It runs again, to be committed if the same rows change.
+    PlanStarted {
+        plan: PlanId,
+        fingerprint: String,
+    },
+    PlanApplied {
+        plan: PlanId,
+        change: ChangeId,
+        rows: u64,
+        fingerprint: String,
+    },
+    /// Other rows would have changed than were approved: nothing was committed.
+    PlanDiffers {
+        plan: PlanId,
+        fingerprint: String,
+        found: String,
+        /// The plan with the rows that were found.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        replaced_by: Option<PlanId>,
+    },
+    /// The rows of a change are on disk; its COMMIT may follow.
+    ChangeKept {
+        change: ChangeId,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        plan: Option<PlanId>,
+        tables: Vec<ChangedTable>,
+        rows: u64,
+        fingerprint: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        transaction: Option<String>,
+        /// The changes it gives back.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        reverts: Vec<ChangeId>,
+    },
+    ChangeCommitted {
+        change: ChangeId,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        transaction: Option<String>,
+    },
+    ChangeRolledBack {
+        change: ChangeId,
+    },
+    /// The connection was lost while it committed; the target is asked.
+    ChangeUnknown {
+        change: ChangeId,
+    },
+    /// Its rows, or some of them, were given back by another change.
+    ChangeReverted {
+        change: ChangeId,
+        by: ChangeId,
+    },
     ConnectionEnded {
         reason: EndReason,
         in_transaction: bool,
@@ -348,6 +449,19 @@ impl EventKind {
             EventKind::LoginFailed { .. } => "login_failed",
             EventKind::Statement { .. } => "statement",
             EventKind::Outcome { .. } => "outcome",
+            EventKind::PlanMade { .. } => "plan_made",
+            EventKind::PlanApproved { .. } => "plan_approved",
+            EventKind::PlanApprovalRefused { .. } => "plan_approval_refused",
+            EventKind::PlanDenied { .. } => "plan_denied",
+            EventKind::PlanLapsed { .. } => "plan_lapsed",
+            EventKind::PlanStarted { .. } => "plan_started",
+            EventKind::PlanApplied { .. } => "plan_applied",
+            EventKind::PlanDiffers { .. } => "plan_differs",
+            EventKind::ChangeKept { .. } => "change_kept",
+            EventKind::ChangeCommitted { .. } => "change_committed",
+            EventKind::ChangeRolledBack { .. } => "change_rolled_back",
+            EventKind::ChangeUnknown { .. } => "change_unknown",
+            EventKind::ChangeReverted { .. } => "change_reverted",
             EventKind::ConnectionEnded { .. } => "connection_ended",
             EventKind::SessionEnded { .. } => "session_ended",
         }

@@ -4,6 +4,7 @@
 //! ([`Timestamp`], microseconds since the Unix epoch), never read.
 
 mod bounds;
+mod change;
 mod code;
 mod deciding;
 mod decision;
@@ -12,6 +13,7 @@ mod event;
 mod grant;
 mod id;
 mod named;
+mod plan;
 mod principal;
 mod request;
 mod resource;
@@ -23,14 +25,16 @@ mod time;
 mod token;
 
 pub use bounds::{Bounds, Budgets, FunctionName, FunctionNameError, Mask, MaskKind, MaskKindError, RowFilter};
+pub use change::{ChangeState, KeptChange};
 pub use code::{Code, UnknownCode};
 pub use deciding::Deciding;
 pub use decision::Denial;
 pub use effect::{Effect, Effects, UnknownEffect};
-pub use event::{BindValue, Event, EventKind, Outcome, TransactionStatus};
+pub use event::{BindValue, ChangedTable, Event, EventKind, Outcome, TransactionStatus};
 pub use grant::{EndReason, Grant, GrantState};
 pub use id::{ApiTokenId, ChangeId, ConnectionId, GrantId, IdError, MaskId, PlanId, RequestId, RuleId, SessionId};
 pub use named::Named;
+pub use plan::{Plan, PlanApproval, PlanKind, PlanState};
 pub use principal::{Name, NameError, Principal, Role, UnknownRole};
 pub use request::{AccessRequest, Approval, RequestState};
 pub use resource::{Pattern, Relation, Resource, ResourceError};

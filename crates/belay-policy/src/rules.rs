@@ -31,12 +31,17 @@ pub enum Action {
     Review,
     SeeSessions,
     EndSession,
+    SeePlans,
+    SeeRows,
+    DecidePlan,
+    ApplyPlan,
+    Revert,
     ReadLedger,
 }
 
 impl Action {
     /// Every action, in the order of the table.
-    pub const ALL: [Action; 22] = [
+    pub const ALL: [Action; 27] = [
         Action::SeeUsers,
         Action::ChangeUsers,
         Action::SetPassword,
@@ -58,6 +63,11 @@ impl Action {
         Action::Review,
         Action::SeeSessions,
         Action::EndSession,
+        Action::SeePlans,
+        Action::SeeRows,
+        Action::DecidePlan,
+        Action::ApplyPlan,
+        Action::Revert,
         Action::ReadLedger,
     ];
 
@@ -85,6 +95,11 @@ impl Action {
             Action::Review => "review break-glass grants",
             Action::SeeSessions => "see sessions",
             Action::EndSession => "end sessions",
+            Action::SeePlans => "see plans and changes",
+            Action::SeeRows => "see rows of changes",
+            Action::DecidePlan => "decide on plans",
+            Action::ApplyPlan => "apply plans",
+            Action::Revert => "revert changes",
             Action::ReadLedger => "read the ledger",
         }
     }
@@ -136,7 +151,11 @@ pub fn reach(role: Option<Role>, action: Action) -> Reach {
             | Action::Narrow
             | Action::Revoke
             | Action::SeeSessions
-            | Action::EndSession => Reach::Own,
+            | Action::EndSession
+            | Action::SeePlans
+            | Action::SeeRows
+            | Action::ApplyPlan
+            | Action::Revert => Reach::Own,
             _ => Reach::Nothing,
         },
         Some(Role::Requester) => match action {
@@ -144,10 +163,14 @@ pub fn reach(role: Option<Role>, action: Action) -> Reach {
             _ => Reach::Nothing,
         },
         Some(Role::Approver) => match action {
-            Action::Decide | Action::Review => Reach::Others,
+            Action::Decide | Action::Review | Action::DecidePlan => Reach::Others,
             Action::SeeRequests
             | Action::SeeGrants
             | Action::SeeSessions
+            | Action::SeePlans
+            | Action::SeeRows
+            | Action::ApplyPlan
+            | Action::Revert
             | Action::Narrow
             | Action::Revoke
             | Action::EndSession => Reach::Everything,
@@ -163,15 +186,20 @@ pub fn reach(role: Option<Role>, action: Action) -> Reach {
             | Action::SeeRequests
             | Action::SeeGrants
             | Action::SeeSessions
+            | Action::SeePlans
             | Action::Narrow
             | Action::Revoke
             | Action::EndSession => Reach::Everything,
             _ => Reach::Nothing,
         },
         Some(Role::Auditor) => match action {
-            Action::SeeUsers | Action::SeeRequests | Action::SeeGrants | Action::SeeSessions | Action::ReadLedger => {
-                Reach::Everything
-            }
+            Action::SeeUsers
+            | Action::SeeRequests
+            | Action::SeeGrants
+            | Action::SeeSessions
+            | Action::SeePlans
+            | Action::SeeRows
+            | Action::ReadLedger => Reach::Everything,
             _ => Reach::Nothing,
         },
         Some(Role::BreakGlass) => match action {
@@ -300,7 +328,7 @@ pub fn check_rule(rule: &Rule) -> Result<(), RuleError> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
     /// It allows nothing.
-    #[error("a rule needs at least one effect: read, write")]
+    #[error("a rule needs at least one effect: read, write, direct")]
     NoEffects,
     /// It would grant writes without anybody's approval.
     #[error("a rule with no approvals grants at once, and only reads can be granted at once")]

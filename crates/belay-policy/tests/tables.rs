@@ -4,8 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use belay_model::{GrantState, RequestState, Role};
-use belay_policy::{Action, GrantAct, RequestAct, grant_after, reach, request_after};
+use belay_model::{GrantState, PlanState, RequestState, Role};
+use belay_policy::{Action, GrantAct, PlanAct, RequestAct, grant_after, plan_after, reach, request_after};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -18,6 +18,14 @@ const REQUEST_STATES: [RequestState; 5] = [
 ];
 const GRANT_STATES: [GrantState; 5] =
     [GrantState::Ready, GrantState::Active, GrantState::Lapsed, GrantState::Expired, GrantState::Revoked];
+const PLAN_STATES: [PlanState; 6] = [
+    PlanState::Pending,
+    PlanState::Approved,
+    PlanState::Denied,
+    PlanState::Applied,
+    PlanState::Lapsed,
+    PlanState::Replaced,
+];
 
 #[test]
 fn every_state_and_act_leads_where_the_table_says() {
@@ -32,6 +40,13 @@ fn every_state_and_act_leads_where_the_table_says() {
     for state in GRANT_STATES {
         for act in GrantAct::ALL {
             let after = grant_after(state, act).map_or("refused".to_owned(), |after| format!("{after:?}"));
+            writeln!(text, "{:<17} {:<19} {after}", format!("{state:?}"), act.words()).unwrap();
+        }
+    }
+    text.push_str("\nplan              act                 after\n");
+    for state in PLAN_STATES {
+        for act in PlanAct::ALL {
+            let after = plan_after(state, act).map_or("refused".to_owned(), |after| format!("{after:?}"));
             writeln!(text, "{:<17} {:<19} {after}", format!("{state:?}"), act.words()).unwrap();
         }
     }

@@ -12,6 +12,7 @@ pub use load::ConfigError;
 pub use reference::Reference;
 
 use crate::policy_files::PolicyFiles;
+use crate::vault::Keeping;
 use belay_model::Span;
 use schemars::JsonSchema;
 use secrecy::SecretString;
@@ -35,6 +36,8 @@ pub struct Config {
     pub limits: Limits,
     /// The ledger's files.
     pub ledger: LedgerFiles,
+    /// What is kept of writes.
+    pub changes: Changes,
     /// Where people are told things.
     pub notify: Option<Notify>,
     /// How sessions behave.
@@ -68,6 +71,8 @@ pub(crate) struct File {
     limits: Limits,
     /// The ledger's files.
     ledger: LedgerFiles,
+    /// What is kept of writes, so that they can be given back.
+    changes: Changes,
     /// Where people are told things.
     notify: Option<NotifyFile>,
     /// How sessions behave.
@@ -135,6 +140,34 @@ pub struct Limits {
 pub struct LedgerFiles {
     /// A new file is begun after so many bytes.
     pub segment_bytes: Bounded<65_536, 1_073_741_824, 67_108_864>,
+}
+
+/// What is kept of writes, so that they can be given back.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Changes {
+    /// How long the rows of a change are kept, e.g. `30d`. After that it cannot be given back.
+    #[schemars(with = "String", extend("default" = "30d"))]
+    pub retention: Span,
+    /// The most megabytes that one change may take on the disk. A larger one is rolled back.
+    pub megabytes: Bounded<1, 1_000_000, 4_096>,
+    /// The most row images that one change may have: an updated row has two. A larger one is rolled back.
+    pub rows: Bounded<1, 1_000_000_000, 20_000_000>,
+}
+
+impl Default for Changes {
+    fn default() -> Changes {
+        let retention = Span::from_seconds(30 * 86_400);
+        Changes { retention, megabytes: Bounded::default(), rows: Bounded::default() }
+    }
+}
+
+impl Changes {
+    /// The same for the vault.
+    pub fn keeping(&self) -> Keeping {
+        let bytes = u64::from(self.megabytes.get()) << 20;
+        Keeping { retention: self.retention, bytes, rows: u64::from(self.rows.get()) }
+    }
 }
 
 /// Where people are told things.

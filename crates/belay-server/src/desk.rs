@@ -8,6 +8,7 @@
 mod access;
 mod act;
 mod callers;
+mod changes;
 mod clock;
 mod due;
 mod error;
@@ -17,6 +18,7 @@ mod grants;
 mod logins;
 mod masks;
 mod pick;
+mod plans;
 mod recorder;
 mod requests;
 mod rules;
@@ -25,12 +27,16 @@ mod targets;
 mod users;
 
 pub use belay_store::{ApiToken, MaskRecord, User};
+pub(crate) use changes::{Origin, read as read_set, rows_gone};
+pub use changes::ChangeView;
 pub use clock::{Clock, SystemClock};
 pub use error::DeskError;
 pub use forms::{
     Caller, Change, ClaimedToken, Due, FoundLogin, GrantView, Listing, LoginMatch, MintedToken, NewMask, NewRule,
     NewTarget, NewUser, Question, RequestView, UserChange, Wish,
 };
+pub(crate) use plans::NewPlan;
+pub use plans::{PlanView, RevertOrder, RevertPart};
 pub use recorder::{Recorder, Unrecorded};
 pub use survey::Surveyor;
 
@@ -53,7 +59,7 @@ const FIRST_TOKEN: Span = Span::from_seconds(7 * 86_400);
 pub struct Desk {
     data: PathBuf,
     store: Arc<Store>,
-    keys: Keys,
+    keys: Arc<Keys>,
     people: LocalPeople,
     recorder: Arc<dyn Recorder>,
     clock: Arc<dyn Clock>,
@@ -76,7 +82,7 @@ impl Desk {
         let fresh_instance = hex::encode(secrets::random::<4>()?);
         let store = Arc::new(Store::open(data, &fresh_instance).await?);
         let wanted = store.reader().await?.look().meta("key_id").await?;
-        let keys = Keys::open(&data.join("key"), wanted.as_deref())?;
+        let keys = Arc::new(Keys::open(&data.join("key"), wanted.as_deref())?);
         if wanted.is_none() {
             let mut writing = store.write().await?;
             writing.set_meta("key_id", keys.id()).await?;
@@ -131,6 +137,16 @@ impl Desk {
     /// Eight hex digits that tell this gateway's roles in a target from another's; made once.
     pub fn instance(&self) -> &str {
         self.store.instance()
+    }
+
+    /// The keys that seal what is kept.
+    pub(crate) fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys)
+    }
+
+    /// The directory that everything is in.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Whether the store can be written; for `/readyz`.

@@ -60,7 +60,7 @@ impl Expiry {
                     tokio::spawn(async move { expiry.end_backends(&grant).await });
                 }
                 Ok(Change::Extended(grant)) => self.sessions.extend(grant.id, grant.ends_at),
-                Ok(Change::Request(_) | Change::Granted(_) | Change::Target(_)) => {}
+                Ok(Change::Request(_) | Change::Plan(_) | Change::Granted(_) | Change::Target(_)) => {}
                 Err(RecvError::Lagged(_)) => self.catch_up().await,
                 Err(RecvError::Closed) => return,
             }

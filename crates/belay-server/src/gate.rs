@@ -155,17 +155,7 @@ impl GateKeeper {
                 format!("login refused: {} names nothing in database \"{database}\"", grant.id),
             ));
         }
-        let spec = RoleSpec {
-            name: self.targets.role_name(grant.id),
-            comment: format!("belay: grant {} of {}", grant.id, grant.principal),
-            valid_until: grant.ends_at,
-            connection_limit: self.connections(&grant).saturating_add(SPARE_CONNECTIONS),
-            effects: grant.effects,
-            resources: grant.resources.clone(),
-            bounds: grant.bounds.clone(),
-            masks: grant.masks.clone(),
-            database: database.clone(),
-        };
+        let spec = role_spec(&self.targets, &grant, &database, self.per_session);
         let control = self.targets.control(&access);
         // From here on the end of the grant waits for the role, and a role is only made before that end.
         let _role = admission.role.lock().await;
@@ -174,11 +164,6 @@ impl GateKeeper {
         }
         let password = control.ensure_role(&spec).await.map_err(|error| no_role(&grant, &error))?;
         Ok((Upstream { target: access.target, database, role: spec.name, password }, grant))
-    }
-
-    /// How many connections the grant may have.
-    fn connections(&self, grant: &Grant) -> u32 {
-        grant.bounds.budgets.connections.map_or(self.per_session, |most| most.min(self.per_session))
     }
 
     /// The login is on the record before anything runs.
@@ -203,8 +188,24 @@ impl GateKeeper {
     }
 }
 
+/// The role of a grant in one database. The grant is [`in_database`] already.
+pub(crate) fn role_spec(targets: &Targets, grant: &Grant, database: &str, per_session: u32) -> RoleSpec {
+    let connections = grant.bounds.budgets.connections.map_or(per_session, |most| most.min(per_session));
+    RoleSpec {
+        name: targets.role_name(grant.id),
+        comment: format!("belay: grant {} of {}", grant.id, grant.principal),
+        valid_until: grant.ends_at,
+        connection_limit: connections.saturating_add(SPARE_CONNECTIONS),
+        effects: grant.effects,
+        resources: grant.resources.clone(),
+        bounds: grant.bounds.clone(),
+        masks: grant.masks.clone(),
+        database: database.to_owned(),
+    }
+}
+
 /// The grant with the resources, filters and masks of one database of its target. Statements name no database.
-fn in_database(mut grant: Grant, database: &str, home: &str) -> Grant {
+pub(crate) fn in_database(mut grant: Grant, database: &str, home: &str) -> Grant {
     if grant.effects.all {
         return grant;
     }

@@ -22,4 +22,4 @@ pub mod sessions;
 pub mod shutdown;
 pub mod targets;
 pub mod tls;
-mod vault;
+pub mod vault;

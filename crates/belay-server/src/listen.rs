@@ -12,7 +12,7 @@ use crate::notify::Notifier;
 use crate::relay::{BackEnd, Doors, Ended, Relay};
 use crate::sessions::{ConnectionLimits, LiveSessions};
 use crate::targets::Targets;
-use crate::vault::Vault;
+use crate::vault::{Keeping, Vault};
 use belay_engine::{Arrival, Engine, Joined};
 use belay_model::{EndReason, EventKind, Span};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -51,6 +51,8 @@ pub struct GatewayConfig {
     pub warn_before: Vec<Span>,
     /// Where people are told things; without it, in the log.
     pub notify: Option<Notify>,
+    /// How long and how much of changes is kept.
+    pub keeping: Keeping,
 }
 
 /// What the gateway needs.
@@ -71,6 +73,7 @@ pub struct Gateway {
     address: SocketAddr,
     sessions: Arc<LiveSessions>,
     targets: Arc<Targets>,
+    vault: Arc<Vault>,
     keeper: Arc<GateKeeper>,
     stop: watch::Sender<bool>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
@@ -107,13 +110,19 @@ impl Gateway {
             tokio::spawn(expiry.clone().watch_roles()),
         ]);
         expiry.recover(unfinished).await;
+        let per_session = u32::try_from(config.limits.per_session).unwrap_or(u32::MAX);
+        let vault = Vault::open(Arc::clone(&desk), Arc::clone(&targets), config.keeping, per_session);
+        let vault = Arc::new(vault.map_err(io::Error::other)?);
+        // What they wrote is ended by now, so that the targets know how.
+        vault.recover().await;
+        tasks.push(tokio::spawn(Vault::clone(&vault).watch()));
         let keeper = Arc::new(GateKeeper {
             desk,
             ledger: ledger.clone(),
             clock: Arc::clone(&clock),
             sessions: Arc::clone(&sessions),
             targets: Arc::clone(&targets),
-            per_session: u32::try_from(config.limits.per_session).unwrap_or(u32::MAX),
+            per_session,
             closed: AtomicBool::new(false),
         });
         let doors = Doors {
@@ -121,11 +130,19 @@ impl Gateway {
             ledger,
             warn_before: Arc::from(config.warn_before.as_slice()),
             sessions: Arc::clone(&sessions),
-            vault: Arc::new(Vault),
+            vault: Arc::clone(&vault),
         };
         let (stop, _) = watch::channel(false);
-        let mut gateway =
-            Gateway { address: config.listen, sessions, targets, keeper, stop, threads: Mutex::default(), tasks };
+        let mut gateway = Gateway {
+            address: config.listen,
+            sessions,
+            targets,
+            vault,
+            keeper,
+            stop,
+            threads: Mutex::default(),
+            tasks,
+        };
         gateway.listen(config, &engine, &doors)?;
         Ok(gateway)
     }
@@ -143,6 +160,11 @@ impl Gateway {
     /// The control sides of the targets.
     pub fn targets(&self) -> &Arc<Targets> {
         &self.targets
+    }
+
+    /// Plans and change sets.
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
     }
 
     /// Ends the connections of one session; its grant lives on.

@@ -8,7 +8,9 @@ use crate::desk::{Change, Clock, Desk};
 use crate::ledger::Ledger;
 use crate::sessions::LiveSessions;
 use aws_lc_rs::hmac;
-use belay_model::{AccessRequest, Event, EventKind, Grant, GrantId, RequestState, Resource, Span, Timestamp};
+use belay_model::{
+    AccessRequest, Event, EventKind, Grant, GrantId, Plan, PlanKind, PlanState, RequestState, Resource, Span, Timestamp,
+};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use std::collections::HashSet;
@@ -43,6 +45,8 @@ struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<String>,
 }
 
@@ -51,6 +55,7 @@ struct Message {
 #[serde(rename_all = "snake_case")]
 enum What {
     RequestPending,
+    PlanPending,
     BreakGlass,
     GrantEndsSoon,
 }
@@ -59,6 +64,7 @@ impl What {
     fn word(self) -> &'static str {
         match self {
             What::RequestPending => "request_pending",
+            What::PlanPending => "plan_pending",
             What::BreakGlass => "break_glass",
             What::GrantEndsSoon => "grant_ends_soon",
         }
@@ -93,6 +99,7 @@ impl Notifier {
         loop {
             let message = match changes.recv().await {
                 Ok(Change::Request(request)) => message_of(&request),
+                Ok(Change::Plan(plan)) => message_of_plan(&plan),
                 Ok(_) => None,
                 Err(RecvError::Lagged(missed)) => {
                     tracing::error!(missed, "changes were not told: the notifier fell behind");
@@ -198,7 +205,31 @@ fn message_of(request: &AccessRequest) -> Option<Message> {
         principal: request.requester.to_string(),
         target: request.target.to_string(),
         request: Some(request.id.to_string()),
+        plan: None,
         grant: None,
+    })
+}
+
+/// Told once, when it is made: a second approval that is needed is not news.
+fn message_of_plan(plan: &Plan) -> Option<Message> {
+    if plan.state != PlanState::Pending || !plan.approvals.is_empty() {
+        return None;
+    }
+    let rows = if plan.rows == 1 { "1 row".to_owned() } else { format!("{} rows", plan.rows) };
+    let verb = match plan.kind {
+        PlanKind::Write => "would change",
+        PlanKind::Revert => "would give back",
+    };
+    Some(Message {
+        kind: "notification",
+        api_version: "v1",
+        what: What::PlanPending,
+        text: format!("{} {verb} {rows} on {}: belay review {}", plan.principal, plan.target, plan.id),
+        principal: plan.principal.to_string(),
+        target: plan.target.to_string(),
+        request: None,
+        plan: Some(plan.id.to_string()),
+        grant: Some(plan.grant.to_string()),
     })
 }
 
@@ -224,6 +255,7 @@ fn ends_soon(grant: &Grant, left: Span) -> Message {
         principal: grant.principal.to_string(),
         target: grant.target.to_string(),
         request: Some(grant.request.to_string()),
+        plan: None,
         grant: Some(grant.id.to_string()),
     }
 }

@@ -1,38 +1,108 @@
 //! Plans and change sets on their way to the disk and back.
+//!
+//! Joins what others do: files keep the rows, the desk keeps the rest and judges, engines run and give back. What is
+//! not on the disk is not committed.
 
-use belay_change::{ChangeSet, Script};
-use belay_engine::BoxFuture;
-use belay_engine::{Draft, Keeper, NotKept, Outcome, SessionContext};
-use belay_model::{ChangeId, PlanId};
-use std::io;
+mod apply;
+mod draft;
+mod keeper;
+mod recover;
+mod revert;
+mod rows;
+
+pub use apply::Applying;
+pub use revert::{RevertWish, Reverting};
+pub use rows::{Shown, Text};
+
+use crate::changes::{ChangeFiles, ChangesError, Limits};
+use crate::desk::{Desk, DeskError, Origin};
+use crate::targets::Targets;
+use belay_engine::{Control, ControlError, Keeper, SessionContext};
+use belay_model::{Name, Span};
+use keeper::FileKeeper;
 use std::sync::Arc;
 
-/// Where changes are kept.
-pub(crate) struct Vault;
+/// How long and how much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    /// How long the rows of a change are kept.
+    pub retention: Span,
+    /// Bytes of one change on the disk.
+    pub bytes: u64,
+    /// Row images of one change.
+    pub rows: u64,
+}
 
-impl Vault {
-    /// What keeps the changes of this session.
-    pub(crate) fn keeper(&self, _context: &SessionContext) -> Arc<dyn Keeper> {
-        Arc::new(Nothing)
+impl Default for Keeping {
+    fn default() -> Keeping {
+        Keeping { retention: Span::from_seconds(30 * 86_400), bytes: 4 << 30, rows: 20_000_000 }
     }
 }
 
-struct Nothing;
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Vault {
+    desk: Arc<Desk>,
+    targets: Arc<Targets>,
+    files: ChangeFiles,
+    retention: Span,
+    per_session: u32,
+}
 
-impl Keeper for Nothing {
-    fn open(&self) -> io::Result<Box<dyn Draft>> {
-        Err(io::ErrorKind::Unsupported.into())
+impl Vault {
+    /// The vault in the desk's data directory, which is made at the first start.
+    pub(crate) fn open(
+        desk: Arc<Desk>,
+        targets: Arc<Targets>,
+        keeping: Keeping,
+        per_session: u32,
+    ) -> Result<Vault, ChangesError> {
+        let limits = Limits { bytes: keeping.bytes, rows: keeping.rows };
+        let files = ChangeFiles::open(desk.data(), desk.keys(), limits)?;
+        Ok(Vault { desk, targets, files, retention: keeping.retention, per_session })
     }
 
-    fn plan<'a>(&'a self, _: Box<dyn Draft>, _: ChangeSet, _: Script) -> BoxFuture<'a, Result<PlanId, NotKept>> {
-        Box::pin(async { Err(NotKept("plans are not kept yet".to_owned())) })
+    /// What keeps the changes of this session.
+    pub(crate) fn keeper(&self, context: &SessionContext) -> Arc<dyn Keeper> {
+        self.keeper_of(Origin {
+            grant: context.grant.id,
+            session: Some(context.session),
+            connection: Some(context.connection),
+            principal: context.grant.principal.clone(),
+            target: context.grant.target.clone(),
+            database: context.database.clone(),
+            plan: None,
+            reverts: Vec::new(),
+        })
     }
 
-    fn keep<'a>(&'a self, _: Box<dyn Draft>, _: ChangeSet, _: Script) -> BoxFuture<'a, Result<ChangeId, NotKept>> {
-        Box::pin(async { Err(NotKept("changes are not kept yet".to_owned())) })
+    fn keeper_of(&self, origin: Origin) -> Arc<dyn Keeper> {
+        Arc::new(FileKeeper { vault: self.clone(), origin })
     }
 
-    fn ended<'a>(&'a self, _: ChangeId, _: Outcome) -> BoxFuture<'a, Result<(), NotKept>> {
-        Box::pin(async { Err(NotKept("changes are not kept yet".to_owned())) })
+    async fn control(&self, target: &Name) -> Result<Arc<dyn Control>, DeskError> {
+        let access = self.desk.target_access(target).await?;
+        Ok(self.targets.control(&access))
     }
+}
+
+/// What a target did not do.
+fn failed(target: &Name, error: &ControlError) -> DeskError {
+    DeskError::Target {
+        failure: error.failure,
+        message: format!("{target} did not do it: {error}"),
+        hint: format!("nothing was changed unless belay changes says so; belay target check {target}"),
+    }
+}
+
+/// Files could not be read or written. The operator's log says why.
+fn unreadable(error: &dyn std::fmt::Display) -> DeskError {
+    DeskError::Store(format!("kept rows: {error}"))
+}
+
+/// Reads or writes files beside the threads that answer.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DeskError> + Send + 'static,
+) -> Result<T, DeskError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| DeskError::Store("it was interrupted".to_owned()))?
 }

@@ -122,13 +122,14 @@ impl Look<'_> {
         Ok(ids.into_iter().map(GrantId).collect())
     }
 
-    /// The earliest time at which a request or a grant will be due.
+    /// The earliest time at which a request, a grant or a plan will be due.
     pub async fn next_due(&mut self) -> Result<Option<Timestamp>, StoreError> {
         let at: Option<i64> = sqlx::query_scalar(
             "SELECT min(at) FROM (
                 SELECT min(decide_by) AS at FROM requests WHERE state = 'pending'
                 UNION ALL SELECT min(ends_at) FROM grants WHERE state IN ('ready', 'active')
-                UNION ALL SELECT min(use_by) FROM grants WHERE state = 'ready')",
+                UNION ALL SELECT min(use_by) FROM grants WHERE state = 'ready'
+                UNION ALL SELECT min(expires_at) FROM plans WHERE state IN ('pending', 'approved'))",
         )
         .fetch_one(&mut *self.0)
         .await?;
@@ -154,9 +155,9 @@ impl Writing {
     /// Adds a grant and returns it with its id.
     pub async fn add_grant(&mut self, grant: Grant) -> Result<Grant, StoreError> {
         let id: i64 = sqlx::query_scalar(
-            "INSERT INTO grants (request, principal, target, resources, can_read, can_write, can_all, bounds, state,
+            "INSERT INTO grants (request, principal, target, resources, can_read, can_write, can_direct, can_all, bounds, state,
                                  granted_at, use_by, ends_at, extendable, record_values, break_glass)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) RETURNING id",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) RETURNING id",
         )
         .bind(grant.request.0)
         .bind(grant.principal.as_str())
@@ -164,6 +165,7 @@ impl Writing {
         .bind(row::json("grants", &grant.resources)?)
         .bind(grant.effects.read)
         .bind(grant.effects.write)
+        .bind(grant.effects.direct)
         .bind(grant.effects.all)
         .bind(row::json("grants", &grant.bounds)?)
         .bind(row::word("grants", &grant.state)?)
@@ -182,7 +184,7 @@ impl Writing {
     pub async fn save_grant(&mut self, grant: &Grant) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE grants SET state = ?2, ends_at = ?3, resources = ?4, can_read = ?5, can_write = ?6,
-                    extendable = ?7, reviewed_by = ?8, can_all = ?9 WHERE id = ?1",
+                    extendable = ?7, reviewed_by = ?8, can_all = ?9, can_direct = ?10 WHERE id = ?1",
         )
         .bind(grant.id.0)
         .bind(row::word("grants", &grant.state)?)
@@ -193,6 +195,7 @@ impl Writing {
         .bind(grant.extendable)
         .bind(grant.reviewed_by.as_ref().map(Name::as_str))
         .bind(grant.effects.all)
+        .bind(grant.effects.direct)
         .execute(self.connection())
         .await?;
         Ok(())

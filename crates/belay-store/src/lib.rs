@@ -1,10 +1,11 @@
-//! What Belay remembers: people, targets, rules, requests, grants and sessions, in one SQLite file.
+//! What Belay remembers: people, targets, rules, requests, grants, sessions, plans and changes, in one SQLite file.
 //!
 //! This crate does not decide and reads no clock. It keeps no secret in the clear: passwords come in
 //! hashed or sealed, tokens as hashes and verifiers. Reads go through a [`Reader`], changes through one
 //! [`Writing`] at a time: what it read is still true when it commits.
 
 mod api_token;
+mod change;
 mod error;
 mod grant;
 mod lock;
@@ -13,6 +14,7 @@ mod mask;
 mod meta;
 mod open;
 mod owed;
+mod plan;
 mod request;
 mod row;
 mod rule;
@@ -21,11 +23,13 @@ mod target;
 mod user;
 
 pub use api_token::{ApiToken, TokenOwner};
+pub use change::{ChangeRecord, WhichChanges};
 pub use error::StoreError;
 pub use grant::{GrantRecord, LoginRecord, StoredVerifier};
 pub use look::{Look, Reader, Writing};
 pub use mask::MaskRecord;
 pub use open::{FILE, Store};
+pub use plan::PlanRecord;
 pub use target::SealedSecret;
 pub use user::User;
 

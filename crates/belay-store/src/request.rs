@@ -79,15 +79,16 @@ impl Writing {
     /// Adds a request and returns it with its id.
     pub async fn add_request(&mut self, request: AccessRequest) -> Result<AccessRequest, StoreError> {
         let id: i64 = sqlx::query_scalar(
-            "INSERT INTO requests (requester, target, resources, can_read, can_write, can_all, bounds, seconds, reason,
+            "INSERT INTO requests (requester, target, resources, can_read, can_write, can_direct, can_all, bounds, seconds, reason,
                                    break_glass, rule, approvals_needed, extendable, record_values, state, created_at, decide_by)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) RETURNING id",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) RETURNING id",
         )
         .bind(request.requester.as_str())
         .bind(request.target.as_str())
         .bind(row::json("requests", &request.resources)?)
         .bind(request.effects.read)
         .bind(request.effects.write)
+        .bind(request.effects.direct)
         .bind(request.effects.all)
         .bind(row::json("requests", &request.bounds)?)
         .bind(i64::from(request.duration.seconds()))

@@ -85,8 +85,18 @@ impl Columns<'_> {
     }
 
     pub(crate) fn effects(&self) -> Result<Effects, StoreError> {
-        Ok(Effects { read: self.flag("can_read")?, write: self.flag("can_write")?, direct: false, all: self.flag("can_all")? })
+        Ok(Effects {
+            read: self.flag("can_read")?,
+            write: self.flag("can_write")?,
+            direct: self.flag("can_direct")?,
+            all: self.flag("can_all")?,
+        })
     }
+}
+
+/// A count as the store has it.
+pub(crate) fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 pub(crate) fn json<T: Serialize>(table: &'static str, value: &T) -> Result<String, StoreError> {

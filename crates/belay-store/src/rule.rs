@@ -17,9 +17,9 @@ impl Writing {
     /// Adds a rule behind the others and returns it with its id.
     pub async fn add_rule(&mut self, rule: Rule) -> Result<Rule, StoreError> {
         let id: i64 = sqlx::query_scalar(
-            "INSERT INTO rules (target, user_group, from_minute, to_minute, can_read, can_write, can_all,
+            "INSERT INTO rules (target, user_group, from_minute, to_minute, can_read, can_write, can_direct, can_all,
                                 max_seconds, approvals, extendable, record_values)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING id",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) RETURNING id",
         )
         .bind(rule.target.as_ref().map(Name::as_str))
         .bind(rule.group.as_ref().map(Name::as_str))
@@ -27,6 +27,7 @@ impl Writing {
         .bind(rule.hours.map(|hours| i64::from(hours.to_minute)))
         .bind(rule.effects.read)
         .bind(rule.effects.write)
+        .bind(rule.effects.direct)
         .bind(rule.effects.all)
         .bind(i64::from(rule.max_duration.seconds()))
         .bind(i64::from(rule.approvals))

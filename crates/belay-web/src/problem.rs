@@ -76,6 +76,7 @@ impl From<DeskError> for Problem {
         let (status, code) = match &error {
             DeskError::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
             DeskError::Denied { .. } => (StatusCode::FORBIDDEN, "denied"),
+            DeskError::Over { .. } => (StatusCode::FORBIDDEN, "over"),
             DeskError::Conflict { .. } => (StatusCode::CONFLICT, "conflict"),
             DeskError::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             DeskError::Infeasible { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "infeasible"),

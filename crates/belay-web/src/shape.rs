@@ -39,6 +39,8 @@ pub const API_VERSION: &str = "v1";
 
 /// The word for every effect, unjudged.
 const ALL: &str = "all";
+/// The word for writes that take effect at once.
+const DIRECT: &str = "direct";
 
 /// What an object is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -75,7 +77,7 @@ pub(crate) fn words(effects: Effects) -> Vec<String> {
     if effects.all {
         return vec![ALL.to_owned()];
     }
-    [(effects.read, "read"), (effects.write, "write")]
+    [(effects.read, "read"), (effects.write, "write"), (effects.direct, DIRECT)]
         .into_iter()
         .filter(|(on, _)| *on)
         .map(|(_, word)| word.to_owned())
@@ -88,6 +90,10 @@ pub(crate) fn effects(words: &[String]) -> Result<Option<Effects>, Problem> {
     for word in words {
         if word == ALL {
             effects = Effects::ALL;
+            continue;
+        }
+        if word == DIRECT {
+            effects = Effects { all: effects.all, ..Effects::DIRECT };
             continue;
         }
         effects = effects.with(word.parse::<Effect>().map_err(|error| Problem::invalid("effects", error.to_string()))?);

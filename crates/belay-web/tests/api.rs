@@ -9,6 +9,7 @@ use belay_server::metrics::Metrics;
 use belay_server::server::Foundation;
 use belay_server::sessions::ConnectionLimits;
 use belay_server::shutdown::Shutdown;
+use belay_server::vault::Keeping;
 use belay_web::{Doors, TlsListener, admin, api};
 use reqwest::{Certificate, Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -64,7 +65,7 @@ impl Server {
         }
         let listen: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let limits = ConnectionLimits { total: 8, per_session: 2 };
-        let gateway_config = GatewayConfig { listen, limits, threads: Some(1), warn_before: Vec::new(), notify: None };
+        let gateway_config = GatewayConfig { listen, limits, threads: Some(1), warn_before: Vec::new(), notify: None, keeping: Keeping::default() };
         let gateway = Arc::new(Gateway::start(&gateway_config, parts, &[]).await.unwrap());
         let tls = foundation.identity.http().unwrap();
         let (api, admin) =

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 pub(crate) struct Args {
     /// Who would ask
     who: Name,
-    /// For what: `read` (`select`), `write` (`insert`, `update`, `delete`) or `all`
+    /// For what: `read` (`select`), `write` (`insert`, `update`, `delete`), `direct` or `all`
     #[arg(value_parser = effect)]
     effect: &'static str,
     /// On what: `target`, `target/schema.table` or `target/database/schema.table`, all of one target
@@ -120,8 +120,11 @@ fn effect(word: &str) -> Result<&'static str, String> {
     match word {
         "read" | "select" => Ok("read"),
         "write" | "insert" | "update" | "delete" => Ok("write"),
+        "direct" => Ok("direct"),
         "all" => Ok("all"),
-        other => Err(format!("`{other}` is not an effect; known: read, write, all, select, insert, update, delete")),
+        other => {
+            Err(format!("`{other}` is not an effect; known: read, write, direct, all, select, insert, update, delete"))
+        }
     }
 }
 

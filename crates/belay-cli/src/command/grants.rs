@@ -64,7 +64,7 @@ enum Act {
         #[arg(long = "resource", value_name = "TABLE", required_unless_present = "effect")]
         resources: Vec<Resource>,
         /// All effects it keeps
-        #[arg(long, value_name = "EFFECT", value_parser = ["read", "write"])]
+        #[arg(long, value_name = "EFFECT", value_parser = ["read", "write", "direct"])]
         effect: Vec<String>,
     },
     /// Make the token that native clients log in with; the former one stops working

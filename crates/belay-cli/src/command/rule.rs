@@ -46,7 +46,7 @@ struct Add {
     #[arg(long, value_name = "FROM-TO")]
     hours: Option<String>,
     /// What may be asked for
-    #[arg(long, value_name = "EFFECT", default_value = "read", value_parser = ["read", "write", "all"])]
+    #[arg(long, value_name = "EFFECT", default_value = "read", value_parser = ["read", "write", "direct", "all"])]
     effect: Vec<String>,
     /// The longest grant
     #[arg(long, value_name = "SPAN")]
@@ -62,6 +62,14 @@ struct Add {
     mask_values: bool,
 }
 
+/// Whoever may write may read what they write.
+fn with_reads(mut effects: Vec<String>) -> Vec<String> {
+    if effects.iter().any(|effect| effect == "write") && !effects.iter().any(|effect| effect == "read") {
+        effects.push("read".to_owned());
+    }
+    effects
+}
+
 pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
     let client = Client::open()?;
     match args.act {
@@ -70,7 +78,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
                 target: add.target,
                 group: add.group,
                 hours: add.hours,
-                effects: add.effect,
+                effects: with_reads(add.effect),
                 max_duration: add.max,
                 approvals: add.approvals,
                 extendable: add.extendable,

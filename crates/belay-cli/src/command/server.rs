@@ -130,6 +130,7 @@ async fn start_gateway(config: &Config, foundation: &Foundation) -> Result<Gatew
         threads: None,
         warn_before: config.sessions.warn_before.clone(),
         notify: config.notify.clone(),
+        keeping: config.changes.keeping(),
     };
     let parts = GatewayParts {
         desk: Arc::clone(&foundation.desk),

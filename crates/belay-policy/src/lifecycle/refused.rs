@@ -1,7 +1,7 @@
 //! Why an act on a request or a grant is refused.
 
 use crate::Action;
-use belay_model::{GrantId, GrantState, Name, RequestId, RequestState, Role, Span};
+use belay_model::{GrantId, GrantState, Name, PlanId, PlanState, RequestId, RequestState, Role, Span};
 
 /// A refusal, in words for the person who tried.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +36,28 @@ pub enum Refused {
         /// Where it stands.
         state: RequestState,
     },
+    /// The same person said yes to the plan already.
+    #[error("you have approved {0} already; another person has to")]
+    PlanApprovedAlready(PlanId),
+    /// Nothing comes of the plan any more.
+    #[error("{id} is {} already", state.word())]
+    PlanClosed {
+        /// The plan.
+        id: PlanId,
+        /// Where it stands.
+        state: PlanState,
+    },
+    /// People have to say yes first.
+    #[error("{id} waits for {missing} more {}", if *missing == 1 { "approval" } else { "approvals" })]
+    NotApproved {
+        /// The plan.
+        id: PlanId,
+        /// How many.
+        missing: u8,
+    },
+    /// What was looked at is not what the plan does.
+    #[error("these are not the rows of {0}")]
+    OtherRows(PlanId),
     /// The grant has ended.
     #[error("{id} is {} already", grant_word(*state))]
     GrantOver {
@@ -96,7 +118,11 @@ impl Refused {
                     format!("ask somebody with the role {}", words.join(" or "))
                 }
             },
-            Refused::OwnThing { .. } | Refused::ApprovedAlready(_) => "ask another approver".to_owned(),
+            Refused::OwnThing { .. } | Refused::ApprovedAlready(_) | Refused::PlanApprovedAlready(_) => {
+                "ask another approver".to_owned()
+            }
+            Refused::PlanClosed { id, .. } | Refused::OtherRows(id) => format!("belay review {id}"),
+            Refused::NotApproved { id, .. } => format!("somebody else runs `belay approve {id}`"),
             Refused::RequestClosed { .. } | Refused::GrantOver { .. } | Refused::NotExtendable(_) => {
                 "belay request TARGET --for 1h -m REASON".to_owned()
             }

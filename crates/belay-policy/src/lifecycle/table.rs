@@ -1,6 +1,6 @@
 //! Every state and every act, without the facts around them.
 
-use belay_model::{GrantState, RequestState};
+use belay_model::{GrantState, PlanState, RequestState};
 
 /// What can happen to an access request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,6 +84,47 @@ impl GrantAct {
     }
 }
 
+/// What can happen to a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PlanAct {
+    /// A yes that is not enough yet.
+    ApproveNotLast,
+    /// The yes that is enough.
+    ApproveLast,
+    /// A no.
+    Deny,
+    /// It runs again, and the same rows change.
+    Apply,
+    /// It runs again, and other rows would change.
+    Replace,
+    /// Its time is over.
+    PassExpiry,
+}
+
+impl PlanAct {
+    /// Every act.
+    pub const ALL: [PlanAct; 6] = [
+        PlanAct::ApproveNotLast,
+        PlanAct::ApproveLast,
+        PlanAct::Deny,
+        PlanAct::Apply,
+        PlanAct::Replace,
+        PlanAct::PassExpiry,
+    ];
+
+    /// The act in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            PlanAct::ApproveNotLast => "approve, not last",
+            PlanAct::ApproveLast => "approve, last",
+            PlanAct::Deny => "deny",
+            PlanAct::Apply => "apply",
+            PlanAct::Replace => "find other rows",
+            PlanAct::PassExpiry => "pass expiry",
+        }
+    }
+}
+
 /// The state of a request after an act; `None` where the act is refused.
 pub fn request_after(state: RequestState, act: RequestAct) -> Option<RequestState> {
     match (state, act) {
@@ -111,5 +152,20 @@ pub fn grant_after(state: GrantState, act: GrantAct) -> Option<GrantState> {
         (GrantState::Ready | GrantState::Active, GrantAct::Review) => None,
         (GrantState::Lapsed | GrantState::Expired | GrantState::Revoked, GrantAct::Review) => Some(state),
         (GrantState::Lapsed | GrantState::Expired | GrantState::Revoked, _) => None,
+    }
+}
+
+/// The state of a plan after an act; `None` where the act is refused.
+pub fn plan_after(state: PlanState, act: PlanAct) -> Option<PlanState> {
+    match (state, act) {
+        (PlanState::Pending, PlanAct::ApproveNotLast) => Some(PlanState::Pending),
+        (PlanState::Pending, PlanAct::ApproveLast) => Some(PlanState::Approved),
+        (PlanState::Pending | PlanState::Approved, PlanAct::Deny) => Some(PlanState::Denied),
+        (PlanState::Pending | PlanState::Approved, PlanAct::PassExpiry) => Some(PlanState::Lapsed),
+        (PlanState::Approved, PlanAct::Apply) => Some(PlanState::Applied),
+        (PlanState::Approved, PlanAct::Replace) => Some(PlanState::Replaced),
+        (PlanState::Pending, PlanAct::Apply | PlanAct::Replace)
+        | (PlanState::Approved, PlanAct::ApproveNotLast | PlanAct::ApproveLast)
+        | (PlanState::Denied | PlanState::Applied | PlanState::Lapsed | PlanState::Replaced, _) => None,
     }
 }

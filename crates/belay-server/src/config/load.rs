@@ -69,6 +69,7 @@ impl Config {
             tls,
             limits: file.limits,
             ledger: file.ledger,
+            changes: file.changes,
             notify,
             sessions: file.sessions,
             policy: policy_files(&file.policy, origin)?,

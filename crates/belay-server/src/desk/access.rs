@@ -1,11 +1,11 @@
 //! Policies at the desk: asked before a request is made and before it is approved, loaded anew, and explained.
 
 use super::act::Act;
-use super::requests::{check_effects, named_by_a_rule};
+use super::requests::named_by_a_rule;
 use super::{Caller, Desk, DeskError, Question, pick};
 use crate::policy_files::{Loaded, PolicyError, PolicyFiles};
 use belay_access::{Asked, Decided, Denied, Described, Explained, Why, World};
-use belay_model::{AccessRequest, Deciding, EventKind, Principal, Resource, RuleId, Target};
+use belay_model::{AccessRequest, Deciding, EventKind, PlanId, Principal, Resource, RuleId, Target};
 use belay_policy::{Action, Ask, Terms, may, may_for_all};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -151,6 +151,30 @@ impl Desk {
         Err(refused(&denied, "ask another approver"))
     }
 
+    /// Whether policies let this person approve the plan that is like this request. A no is recorded, and the plan
+    /// waits on.
+    pub(super) async fn may_approve_plan(
+        &self,
+        mut act: Act,
+        approver: &Principal,
+        like: &AccessRequest,
+        plan: PlanId,
+    ) -> Result<(Act, Vec<Deciding>), DeskError> {
+        let target = pick::target(&mut act.writing.look(), &like.target).await?;
+        let requester = act.writing.look().user(&like.requester).await?.map(|user| user.principal());
+        let missing = || DeskError::NotFound { kind: "user", name: like.requester.to_string() };
+        let requester = requester.ok_or_else(missing)?;
+        let asked = asked_for(like, &requester, &target, act.now);
+        let denied = match self.in_force.now().policies.approve(approver, &asked) {
+            Ok(policies) => return Ok((act, policies)),
+            Err(denied) => denied,
+        };
+        let (because, policies) = (denied.to_string(), denied.policies.clone());
+        act.event_on(&like.target, EventKind::PlanApprovalRefused { plan, because, policies });
+        self.finish(act).await?;
+        Err(refused(&denied, "ask another approver"))
+    }
+
     /// What would come of a request, and why. About oneself, or for whoever may see everybody's requests.
     pub async fn can(&self, who: &Caller, question: Question) -> Result<Explained, DeskError> {
         may(&who.principal, Action::SeeRequests, &question.about)?;
@@ -177,8 +201,7 @@ impl Desk {
         };
         let beside = |asked: &Asked<'_>, rule: Option<RuleId>| {
             let rule = rule.filter(|_| !asked.break_glass);
-            let checked = check_effects(asked.target, asked.effects)
-                .and_then(|()| named_by_a_rule(asked.target, asked.effects, rule));
+            let checked = named_by_a_rule(asked.target, asked.effects, rule, asked.break_glass);
             checked.map_err(|error| error.to_string())
         };
         let world = World { rules: &rules, people: &people, beside: &beside };

@@ -1,8 +1,8 @@
 //! One act of the desk, from the first look to its announcement.
 
-use super::{Caller, Change, Desk, DeskError};
+use super::{Caller, Change, Desk, DeskError, Origin};
 use belay_model::{
-    AccessRequest, EndReason, Event, EventKind, Grant, Name, Principal, RequestState, SessionId, Timestamp,
+    AccessRequest, EndReason, Event, EventKind, Grant, GrantId, Name, Principal, RequestState, SessionId, Timestamp,
 };
 use belay_policy::{Action, RequestAct, expire, may_for_all, request_after, revoke};
 use belay_store::Writing;
@@ -123,6 +123,22 @@ impl Act {
     /// Adds an event that concerns a grant.
     pub(super) fn event_under(&mut self, grant: &Grant, kind: EventKind) {
         let event = self.begun(kind).on(grant.target.as_str()).under(grant.id);
+        self.events.push(event);
+    }
+
+    /// Adds an event that concerns what was made in a session.
+    pub(super) fn event_about(&mut self, target: &Name, grant: GrantId, session: Option<SessionId>, kind: EventKind) {
+        let mut event = self.begun(kind).on(target.as_str()).under(grant);
+        event.session = session;
+        self.events.push(event);
+    }
+
+    /// Adds an event of whoever writes, though it is the gateway that acts.
+    pub(super) fn event_of(&mut self, origin: &Origin, kind: EventKind) {
+        let mut event =
+            Event::new(self.now, kind).by(origin.principal.as_str()).on(origin.target.as_str()).under(origin.grant);
+        event.session = origin.session;
+        event.connection = origin.connection;
         self.events.push(event);
     }
 

@@ -1,4 +1,4 @@
-//! What time does: requests lapse, grants end, owed events are recorded.
+//! What time does: requests and plans lapse, grants end, owed events are recorded.
 
 use super::logins::REMEMBERED;
 use super::{Desk, DeskError, Due};
@@ -17,7 +17,8 @@ impl Desk {
         let mut reader = self.store.reader().await?;
         let requests = reader.look().requests_due(now).await?;
         let grants = reader.look().grants_due(now).await?;
-        Ok(Due { requests, grants })
+        let plans = reader.look().plans_due(now).await?;
+        Ok(Due { requests, grants, plans })
     }
 
     /// The next time at which something will be due.
@@ -57,9 +58,12 @@ impl Desk {
         for request in &due.requests {
             self.lapse_request(*request).await?;
         }
+        for plan in &due.plans {
+            self.lapse_plan(*plan).await?;
+        }
         self.pay_owed_events().await?;
         self.tidy(now).await?;
-        Ok(due.grants.len() + due.requests.len())
+        Ok(due.grants.len() + due.requests.len() + due.plans.len())
     }
 
     /// An event may be recorded twice if the process dies between ledger and store; never is one lost.

@@ -26,6 +26,14 @@ pub enum DeskError {
         /// What to do.
         hint: String,
     },
+    /// The right to it has ended.
+    #[error("{message}")]
+    Over {
+        /// What has ended.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// It does not fit the state of things: decided already, taken, ambiguous.
     #[error("{message}")]
     Conflict {
@@ -87,9 +95,12 @@ impl DeskError {
                 "grant" => "belay grants --all".to_owned(),
                 "mask" => "belay mask ls".to_owned(),
                 "rule" => "belay rule ls".to_owned(),
+                "plan" => "belay plans --all".to_owned(),
+                "change set" => "belay changes".to_owned(),
                 other => format!("list what there is: no such {other} is visible to you"),
             }),
             DeskError::Denied { hint, .. }
+            | DeskError::Over { hint, .. }
             | DeskError::Conflict { hint, .. }
             | DeskError::Infeasible { hint, .. }
             | DeskError::Target { hint, .. } => Some(hint.clone()),
@@ -152,7 +163,11 @@ impl From<Refused> for DeskError {
             | Refused::NotExtendable(_)
             | Refused::NoReviewOwed(_)
             | Refused::ReviewTooEarly(_)
-            | Refused::ReviewedAlready(..) => DeskError::Conflict { message, hint },
+            | Refused::ReviewedAlready(..)
+            | Refused::PlanApprovedAlready(_)
+            | Refused::PlanClosed { .. }
+            | Refused::NotApproved { .. }
+            | Refused::OtherRows(_) => DeskError::Conflict { message, hint },
             Refused::NoReason | Refused::ReasonTooLong => DeskError::Invalid { field: "reason", message },
             Refused::Nothing("second of time") => DeskError::Invalid { field: "duration", message },
             Refused::Nothing("effect") => DeskError::Invalid { field: "effects", message },

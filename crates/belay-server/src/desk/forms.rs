@@ -2,8 +2,8 @@
 
 use belay_engine::ScramVerifier;
 use belay_model::{
-    AccessRequest, ApiTokenId, Bounds, Effects, EndReason, Grant, GrantId, Hours, Mask, Name, Principal, Resource,
-    Role, Span, Target, Timestamp, Token,
+    AccessRequest, ApiTokenId, Bounds, Effects, EndReason, Grant, GrantId, Hours, Mask, Name, Plan, PlanId, Principal,
+    Resource, Role, Span, Target, Timestamp, Token,
 };
 use belay_store::ApiToken;
 use secrecy::SecretString;
@@ -211,6 +211,8 @@ pub struct Due {
     pub requests: Vec<belay_model::RequestId>,
     /// Grants past their use-by or their end.
     pub grants: Vec<GrantId>,
+    /// Plans that nobody approved or applied.
+    pub plans: Vec<PlanId>,
 }
 
 /// Something changed that live connections, timers or people must hear of. Sent right after the commit.
@@ -218,6 +220,8 @@ pub struct Due {
 pub enum Change {
     /// A request was made, decided, withdrawn, or lapsed.
     Request(Arc<AccessRequest>),
+    /// A plan was made, decided on, applied, or lapsed.
+    Plan(Arc<Plan>),
     /// A grant came to be.
     Granted(Arc<Grant>),
     /// A grant's end moved.

@@ -3,9 +3,9 @@
 //! An id is meant exactly, or by the only one that begins so. What one may not see is not there.
 
 use super::DeskError;
-use belay_model::{AccessRequest, GrantId, Name, Principal, RequestId, Session, SessionId, Target};
+use belay_model::{AccessRequest, ChangeId, GrantId, Name, PlanId, Principal, RequestId, Session, SessionId, Target};
 use belay_policy::{Action, may};
-use belay_store::{GrantRecord, Look};
+use belay_store::{ChangeRecord, GrantRecord, Look, PlanRecord};
 
 pub(super) async fn request(look: &mut Look<'_>, who: &Principal, text: &str) -> Result<AccessRequest, DeskError> {
     let missing = || DeskError::NotFound { kind: "request", name: text.to_owned() };
@@ -33,6 +33,34 @@ pub(super) async fn grant(look: &mut Look<'_>, who: &Principal, text: &str) -> R
         },
     };
     found.filter(|found| may(who, Action::SeeGrants, &found.grant.principal).is_ok()).ok_or_else(missing)
+}
+
+pub(super) async fn plan(look: &mut Look<'_>, who: &Principal, text: &str) -> Result<PlanRecord, DeskError> {
+    let missing = || DeskError::NotFound { kind: "plan", name: text.to_owned() };
+    let exact: PlanId = text.parse().map_err(|_| missing())?;
+    let found = match look.plan(exact).await? {
+        Some(plan) => Some(plan),
+        None => match look.plan_ids(&exact.0.to_string()).await?.as_slice() {
+            [only] => look.plan(*only).await?,
+            [] => None,
+            _ => return Err(ambiguous(text)),
+        },
+    };
+    found.filter(|found| may(who, Action::SeePlans, &found.plan.principal).is_ok()).ok_or_else(missing)
+}
+
+pub(super) async fn change(look: &mut Look<'_>, who: &Principal, text: &str) -> Result<ChangeRecord, DeskError> {
+    let missing = || DeskError::NotFound { kind: "change set", name: text.to_owned() };
+    let exact: ChangeId = text.parse().map_err(|_| missing())?;
+    let found = match look.change(exact).await? {
+        Some(change) => Some(change),
+        None => match look.change_ids(&exact.0.to_string()).await?.as_slice() {
+            [only] => look.change(*only).await?,
+            [] => None,
+            _ => return Err(ambiguous(text)),
+        },
+    };
+    found.filter(|found| may(who, Action::SeePlans, &found.change.principal).is_ok()).ok_or_else(missing)
 }
 
 pub(super) async fn session(look: &mut Look<'_>, who: &Principal, text: &str) -> Result<Session, DeskError> {

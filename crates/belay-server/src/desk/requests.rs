@@ -51,11 +51,11 @@ impl Desk {
         let (mut act, requester) = self.act(who).await?;
         may(&requester, if way == Way::Ask { Action::Request } else { Action::BreakGlass }, &requester.name)?;
         check_target(&mut act, &wish.target).await?;
-        check_effects(&wish.target, wish.effects)?;
+        check_writes(&mut act, wish).await?;
         let wanted = filled(wish.clone());
         if way == Way::BreakGlass {
             let most = Terms { approvals: 0, max_duration: BREAK_GLASS_MOST, ..Terms::without_rule() };
-            named_by_a_rule(&wish.target, wish.effects, None)?;
+            named_by_a_rule(&wish.target, wish.effects, None, true)?;
             let (act, decided) = self.permitted(act, &requester, &wanted, &most, true).await?;
             let (asked, most) = (wanted.duration, decided.terms.max_duration);
             if asked > most {
@@ -72,7 +72,7 @@ impl Desk {
         }
         let rules = act.writing.look().rules().await?;
         let terms = terms(&rules, &requester, &wish.target, wish.effects, act.now);
-        named_by_a_rule(&wish.target, wish.effects, terms.rule)?;
+        named_by_a_rule(&wish.target, wish.effects, terms.rule, false)?;
         let (act, decided) = self.permitted(act, &requester, &wanted, &terms, false).await?;
         let (request, grant) = ask(&requester, wanted, &decided.terms, act.now)?;
         Ok((act, request, grant, decided.policies))
@@ -170,26 +170,65 @@ async fn check_target(act: &mut Act, target: &Name) -> Result<(), DeskError> {
     pick::target(&mut act.writing.look(), target).await.map(|_| ())
 }
 
-/// Everything is asked for only where a rule of the administrators speaks of it.
-pub(super) fn named_by_a_rule(target: &Name, effects: Effects, rule: Option<RuleId>) -> Result<(), DeskError> {
-    if !effects.all || rule.is_some() {
+/// Everything, and writes that nobody has seen before they take effect, are asked for only where a rule of the
+/// administrators speaks of them. In an emergency the second is left to the policies.
+pub(super) fn named_by_a_rule(
+    target: &Name,
+    effects: Effects,
+    rule: Option<RuleId>,
+    break_glass: bool,
+) -> Result<(), DeskError> {
+    let word = match effects {
+        Effects { all: true, .. } => "all",
+        Effects { direct: true, .. } if !break_glass => "direct",
+        _ => return Ok(()),
+    };
+    if rule.is_some() {
         return Ok(());
     }
     Err(DeskError::Denied {
-        message: format!("no rule lets you ask for `all` on {target}"),
-        hint: format!("an administrator: belay rule add --target {target} --effect all --max 1h --approvals 1"),
+        message: format!("no rule lets you ask for `{word}` on {target}"),
+        hint: format!("an administrator: belay rule add --target {target} --effect {word} --max 1h --approvals 1"),
     })
 }
 
-/// A grant to write would be a promise that no engine keeps yet. One of everything promises nothing.
-pub(super) fn check_effects(target: &Name, effects: Effects) -> Result<(), DeskError> {
-    if !effects.write || effects.all {
+/// A change is kept as whole rows and given back as whole rows: a table that is written is granted whole.
+async fn check_writes(act: &mut Act, wish: &Wish) -> Result<(), DeskError> {
+    if !wish.effects.write || wish.effects.all {
         return Ok(());
     }
-    Err(DeskError::Denied {
-        message: "this version carries reads only: a write cannot be previewed and reversed yet".to_owned(),
-        hint: format!("ask for reads: belay request {target} --for 1h -m REASON"),
+    let target = pick::target(&mut act.writing.look(), &wish.target).await?;
+    let against = match partly(wish) {
+        Some(against) => Some(against),
+        None => {
+            let masks = act.writing.look().masks(Some(&wish.target)).await?;
+            let mut masked = masks.iter().map(|record| &record.mask.column);
+            let hit = masked.find(|column| wish.resources.iter().any(|one| holds(one, column, &target.database)));
+            hit.map(|column| format!("`{column}` is masked"))
+        }
+    };
+    let Some(against) = against else { return Ok(()) };
+    Err(DeskError::Infeasible {
+        message: format!("a table that is written has to be granted whole, and {against}"),
+        hint: format!("name whole tables: belay request {} SCHEMA.TABLE --effect write -m REASON", wish.target),
     })
+}
+
+/// What of the wish is less than a table.
+fn partly(wish: &Wish) -> Option<String> {
+    let column = wish.resources.iter().find(|resource| resource.column.is_some());
+    let filter = wish.bounds.rows.first();
+    column
+        .map(|column| format!("`{column}` is one column"))
+        .or_else(|| filter.map(|filter| format!("of `{}` only some rows are asked for", filter.table)))
+}
+
+/// Whether the resource names the table of this column.
+fn holds(resource: &Resource, column: &Resource, home: &str) -> bool {
+    let database = |resource: &Resource| resource.database.clone().unwrap_or_else(|| home.to_owned());
+    let whole = Resource { column: None, ..column.clone() };
+    database(resource) == database(column)
+        && Resource { database: None, ..resource.clone() }.covers(&Resource { database: None, ..whole })
 }
 
 fn filled(wish: Wish) -> Ask {

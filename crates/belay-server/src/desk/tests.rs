@@ -4,6 +4,7 @@ mod access;
 mod crash;
 mod logins;
 mod people;
+mod plans;
 mod policies;
 mod scope;
 mod targets;

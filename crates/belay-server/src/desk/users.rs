@@ -80,6 +80,7 @@ impl Desk {
         });
         if before.principal().has(Role::Approver) && !after.principal().has(Role::Approver) {
             act.writing.forget_pending_approvals(&after.name).await?;
+            act.writing.forget_plan_approvals(&after.name).await?;
         }
         if after.disabled && !before.disabled {
             end_everything_of(&mut act, &after.name).await?;

@@ -25,7 +25,7 @@ pub struct Grant {
     /// Whether tables that are made later are covered, too.
     #[serde(default)]
     pub new_tables: bool,
-    /// `read`, `write`; or `all`.
+    /// `read`, `write`, `direct`; or `all`.
     pub effects: Vec<String>,
     /// Functions, row filters and budgets.
     #[serde(default)]
@@ -101,7 +101,7 @@ pub struct GrantToken {
     pub target: String,
     /// The user name to connect as.
     pub login: String,
-    /// `read`, `write`.
+    /// `read`, `write`, `direct`; or `all`.
     pub effects: Vec<String>,
     /// When the grant ends.
     pub ends_at: Time,

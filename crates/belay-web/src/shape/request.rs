@@ -22,7 +22,7 @@ pub struct Request {
     /// Whether tables that are made later are covered, too.
     #[serde(default)]
     pub new_tables: bool,
-    /// `read`, `write`; or `all`.
+    /// `read`, `write`, `direct`; or `all`.
     pub effects: Vec<String>,
     /// Functions, row filters and budgets.
     #[serde(default)]
@@ -108,7 +108,8 @@ pub struct NewRequest {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub resources: Vec<belay_model::Resource>,
-    /// `read`, `write`; or `all`, which names no resources; `read` when nothing is said.
+    /// `read`; `write`, which is planned; `direct`, which is a write at once; or `all`, which names no resources.
+    /// `read` when nothing is said.
     #[serde(default)]
     pub effects: Vec<String>,
     /// Functions, row filters and budgets.

@@ -108,22 +108,49 @@ async fn a_rule_without_approvals_grants_reads_at_once_and_never_writes() {
 }
 
 #[tokio::test]
-async fn a_request_to_write_is_refused_when_it_is_made_in_an_emergency_too() {
+async fn planned_writes_need_an_approval_and_writes_at_once_a_rule_or_an_emergency() {
     let office = Office::open().await;
-    let writes = NewRule { effects: Effects::WRITE, ..rule(1) };
-    office.desk.add_rule(&Office::admin(), writes).await.unwrap();
     office.add_user(&Office::admin(), "erin", &[Role::BreakGlass]).await;
-    for effects in [Effects::WRITE, Effects { read: false, ..Effects::WRITE }] {
-        let write = Wish { effects, ..wish("1h") };
-        let asked = office.desk.request(&alice(), write.clone()).await.unwrap_err();
-        let taken = office.desk.break_glass(&caller("erin", &[Role::BreakGlass]), write).await.unwrap_err();
-        for refused in [asked, taken] {
-            assert!(matches!(refused, DeskError::Denied { .. }), "{refused}");
-            let text = "this version carries reads only: a write cannot be previewed and reversed yet";
-            assert_eq!(refused.to_string(), text);
-        }
+    let planned = office.desk.request(&alice(), Wish { effects: Effects::WRITE, ..wish("1h") }).await.unwrap();
+    assert!(planned.grant.is_none());
+    let direct = Wish { effects: Effects::DIRECT, ..wish("1h") };
+    let refused = office.desk.request(&alice(), direct.clone()).await.unwrap_err();
+    assert_eq!(refused.to_string(), "no rule lets you ask for `direct` on orders");
+    let taken = office.desk.break_glass(&caller("erin", &[Role::BreakGlass]), direct.clone()).await.unwrap();
+    assert_eq!(taken.grant.unwrap().effects, Effects::DIRECT);
+    let rule = NewRule { effects: Effects::DIRECT, ..rule(1) };
+    assert_eq!(office.desk.add_rule(&Office::admin(), rule).await.unwrap().effects, Effects::DIRECT);
+    let asked = office.desk.request(&alice(), direct).await.unwrap();
+    let grant = office.desk.approve(&bob(), &asked.request.id.to_string()).await.unwrap().grant.unwrap();
+    assert_eq!((asked.request.effects, grant.effects), (Effects::DIRECT, Effects::DIRECT));
+    assert_eq!(office.desk.grant(grant.id).await.unwrap().unwrap().effects, Effects::DIRECT);
+}
+
+#[tokio::test]
+async fn a_table_that_is_written_is_granted_whole() {
+    let office = Office::open().await;
+    let mask = belay_model::Mask { column: "app.people.email".parse().unwrap(), kind: belay_model::MaskKind::Null };
+    let mask = super::NewMask { target: name("orders"), mask };
+    office.desk.add_mask(&Office::admin(), mask).await.unwrap();
+    let write =
+        |resource: &str| Wish { effects: Effects::WRITE, resources: vec![resource.parse().unwrap()], ..wish("1h") };
+    for (resource, why) in [
+        ("app.orders.status", "`app.orders.status` is one column"),
+        ("app.people", "`app.people.email` is masked"),
+        ("orders_prod/app.*", "`app.people.email` is masked"),
+        ("*.*", "`app.people.email` is masked"),
+    ] {
+        let refused = office.desk.request(&alice(), write(resource)).await.unwrap_err();
+        assert!(matches!(refused, DeskError::Infeasible { .. }), "{refused}");
+        let text = format!("a table that is written has to be granted whole, and {why}");
+        assert_eq!(refused.to_string(), text, "{resource}");
     }
-    assert_eq!(office.book.count("request_made"), 0);
+    let rows = vec![belay_model::RowFilter { table: "app.orders".parse().unwrap(), predicate: "id = 7".to_owned() }];
+    let bounds = belay_model::Bounds { rows, ..belay_model::Bounds::default() };
+    let refused = office.desk.request(&alice(), Wish { bounds, ..write("app.orders") }).await.unwrap_err();
+    assert!(refused.to_string().ends_with("of `app.orders` only some rows are asked for"), "{refused}");
+    office.desk.request(&alice(), write("app.orders")).await.unwrap();
+    office.desk.request(&alice(), write("other/app.*")).await.unwrap();
 }
 
 #[tokio::test]

@@ -160,8 +160,10 @@ async fn people_ask_what_they_can_and_approvers_what_others_can() {
     let as_if = Question { groups: vec![name("support")], ..question("alice") };
     assert_eq!(office.desk.can(&bob(), as_if).await.unwrap().answer, Answer::AtOnce);
     let write = Question { effects: Effects::WRITE, ..question("erin") };
-    let no = office.desk.can(&bob(), write).await.unwrap();
-    assert_eq!((no.answer, no.nearest.unwrap().change), (Answer::No, Nearest::Reads));
+    let planned = office.desk.can(&bob(), write).await.unwrap();
+    assert_eq!((planned.answer.approvals(), planned.nearest.unwrap().change), (Some(1), Nearest::Reads));
+    let direct = office.desk.can(&bob(), Question { effects: Effects::DIRECT, ..question("erin") }).await.unwrap();
+    assert_eq!((direct.answer, direct.nearest.unwrap().change), (Answer::No, Nearest::Reads));
     let all = office.desk.can(&bob(), Question { effects: Effects::ALL, ..question("erin") }).await.unwrap();
     assert_eq!((all.answer, all.because[0].by.as_str()), (Answer::No, "belay"));
     assert!(matches!(office.desk.can(&bob(), question("nobody")).await, Err(DeskError::NotFound { kind: "user", .. })));

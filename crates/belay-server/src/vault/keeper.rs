@@ -1,0 +1,108 @@
+//! Keeps what one session, or one plan that is applied, changes.
+
+use super::draft::{FileDraft, finish};
+use super::{Vault, beside, unreadable};
+use crate::desk::{DeskError, NewPlan, Origin, RevertOrder};
+use belay_change::{ChangeSet, Script};
+use belay_engine::{BoxFuture, Draft, Keeper, NotKept, Outcome};
+use belay_model::{ChangeId, Plan, PlanId};
+use std::io;
+
+/// See the module.
+pub(super) struct FileKeeper {
+    pub(super) vault: Vault,
+    pub(super) origin: Origin,
+}
+
+impl Keeper for FileKeeper {
+    fn open(&self) -> io::Result<Box<dyn Draft>> {
+        Ok(Box::new(FileDraft(self.vault.files.begin()?)))
+    }
+
+    fn plan<'a>(
+        &'a self,
+        draft: Box<dyn Draft>,
+        change: ChangeSet,
+        script: Script,
+    ) -> BoxFuture<'a, Result<PlanId, NotKept>> {
+        Box::pin(async move {
+            let plan = self.vault.keep_plan(&self.origin, draft, &change, script, PlanOf::default()).await;
+            plan.map(|plan| plan.id).map_err(|error| not_kept(&error))
+        })
+    }
+
+    fn keep<'a>(
+        &'a self,
+        draft: Box<dyn Draft>,
+        change: ChangeSet,
+        script: Script,
+    ) -> BoxFuture<'a, Result<ChangeId, NotKept>> {
+        Box::pin(async move {
+            let file = self.vault.seal(draft, script).await.map_err(|error| not_kept(&error))?;
+            let kept = self.vault.desk.keep_change(&self.origin, &change, &file, self.vault.retention).await;
+            match kept {
+                Ok(kept) => Ok(kept.id),
+                Err(error) => {
+                    self.vault.drop_file(file).await;
+                    Err(not_kept(&error))
+                }
+            }
+        })
+    }
+
+    fn ended<'a>(&'a self, change: ChangeId, outcome: Outcome) -> BoxFuture<'a, Result<(), NotKept>> {
+        Box::pin(async move { self.vault.desk.settle_change(change, outcome).await.map_err(|error| not_kept(&error)) })
+    }
+}
+
+/// What a plan is beyond its rows.
+#[derive(Default)]
+pub(super) struct PlanOf<'a> {
+    pub(super) revert: Option<RevertOrder>,
+    pub(super) replaces: Option<&'a Plan>,
+}
+
+impl Vault {
+    pub(super) async fn keep_plan(
+        &self,
+        origin: &Origin,
+        draft: Box<dyn Draft>,
+        set: &ChangeSet,
+        script: Script,
+        of: PlanOf<'_>,
+    ) -> Result<Plan, DeskError> {
+        let unrepeatable = script.unrepeatable.clone();
+        let file = self.seal(draft, script).await?;
+        let new = NewPlan { set, file: &file, unrepeatable, revert: of.revert, replaces: of.replaces };
+        match self.desk.keep_plan(origin, new).await {
+            Ok(plan) => Ok(plan),
+            Err(error) => {
+                self.drop_file(file).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts the rows and the script on the disk, and says the file's name.
+    async fn seal(&self, draft: Box<dyn Draft>, script: Script) -> Result<String, DeskError> {
+        let draft = draft.into_any().downcast::<FileDraft>();
+        let draft = draft.map_err(|_| DeskError::Store("these rows are of another keeper".to_owned()))?;
+        beside(move || finish(*draft, &script).map_err(|error| unreadable(&error))).await
+    }
+
+    /// A file that nothing names is swept at the next start, too.
+    async fn drop_file(&self, file: String) {
+        let files = self.files.clone();
+        let dropped = beside(move || files.remove(&file).map_err(|error| unreadable(&error))).await;
+        if let Err(error) = dropped {
+            tracing::warn!("a file of rows that are not kept stays: {error}");
+        }
+    }
+}
+
+fn not_kept(error: &DeskError) -> NotKept {
+    if let DeskError::Store(_) = error {
+        tracing::error!("a change is not kept: {error}");
+    }
+    NotKept(error.to_string())
+}
