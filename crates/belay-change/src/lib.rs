@@ -11,6 +11,7 @@ mod pair;
 mod pick;
 mod print;
 mod record;
+mod render;
 #[cfg(test)]
 mod samples;
 mod script;
@@ -27,6 +28,7 @@ pub use difference::{RowDifference, TableDifference, difference};
 pub use inverse::Inverse;
 pub use pair::{ColumnCount, Row, RowChange, Sampling, Summary, TableSummary, summarize};
 pub use record::{BadRecord, read_record, write_record};
+pub use render::{NamedTable, changed_in, headline, printable, would_change};
 pub use script::{Parameter, Script, Scripted};
 pub use side::Side;
 pub use sink::{Images, Sink};
