@@ -8,37 +8,22 @@ use belay_model::{ChangeId, Code, Denial};
 /// How many tables a detail names.
 const TABLES: usize = 8;
 
-/// What a change comes to.
-pub(crate) struct Words {
-    /// `3 rows of public.orders`, `12 rows of 3 tables`.
-    pub(crate) rows: String,
-    /// By table and operation.
-    pub(crate) detail: String,
-}
-
-impl Words {
-    pub(crate) fn of(set: &ChangeSet) -> Words {
-        let changed: Vec<_> =
-            set.tables.iter().filter(|table| table.inserted + table.updated + table.deleted > 0).collect();
-        let count: u64 = changed.iter().map(|table| table.inserted + table.updated + table.deleted).sum();
-        let noun = if count == 1 { "row" } else { "rows" };
-        let rows = match changed.as_slice() {
-            [only] => format!("{count} {noun} of {}.{}", only.table.schema, only.table.name),
-            many => format!("{count} {noun} of {} tables", many.len()),
-        };
-        let mut parts: Vec<String> = Vec::new();
-        for table in changed.iter().take(TABLES) {
-            let counts = [(table.inserted, "inserted"), (table.updated, "updated"), (table.deleted, "deleted")];
-            let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
-            let by = if table.indirect { " by a cascade, a trigger or a function" } else { "" };
-            let counts = counts.collect::<Vec<_>>().join(", ");
-            parts.push(format!("{}.{}: {counts}{by}", table.table.schema, table.table.name));
-        }
-        if changed.len() > TABLES {
-            parts.push(format!("and {} more tables", changed.len() - TABLES));
-        }
-        Words { rows, detail: parts.join("; ") }
+/// What changes, by table and operation.
+pub(crate) fn counts(set: &ChangeSet) -> String {
+    let changed: Vec<_> =
+        set.tables.iter().filter(|table| table.inserted + table.updated + table.deleted > 0).collect();
+    let mut parts: Vec<String> = Vec::new();
+    for table in changed.iter().take(TABLES) {
+        let counts = [(table.inserted, "inserted"), (table.updated, "updated"), (table.deleted, "deleted")];
+        let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let by = if table.indirect { " by a cascade, a trigger or a function" } else { "" };
+        let counts = counts.collect::<Vec<_>>().join(", ");
+        parts.push(format!("{}.{}: {counts}{by}", table.table.schema, table.table.name));
     }
+    if changed.len() > TABLES {
+        parts.push(format!("and {} more tables", changed.len() - TABLES));
+    }
+    parts.join("; ")
 }
 
 /// What the client is told where a transaction was rolled back because of this.

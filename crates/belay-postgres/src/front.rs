@@ -15,7 +15,7 @@ use crate::wire::{
     self, CancelKey, Opening, Report, Severity, StartupParameters, authentication, error_response, negotiate_version,
     notice_response, opening, opening_length, parameter_status, passed_on, ready_for_query,
 };
-use belay_engine::{Arrival, ClientFacts, Connection, Entry, Gate, Joined, Login, Refusal, Stream, Visitor};
+use belay_engine::{Arrival, ClientFacts, Connection, Entry, Gate, Joined, Login, Refusal, Stream, Upstream, Visitor};
 use belay_model::{Code, TransactionStatus};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::net::SocketAddr;
@@ -32,8 +32,6 @@ const LAST_WORD_TIME: Duration = Duration::from_secs(2);
 /// How long, and how much, is read of a refused client before its connection is closed.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 const DRAIN_LIMIT: usize = 1024 * 1024;
-/// How many rows a grant changes at once where it does not say; what is more is planned.
-const DIRECT_ROWS: u64 = 10_000;
 /// The longest SASL message.
 const SASL_LIMIT: usize = 4096;
 /// TLS records begin with this byte where a client starts TLS without asking first.
@@ -206,6 +204,7 @@ struct Ready {
     catalog: Option<Arc<CatalogCell>>,
     start: Outset,
     masks: MaskKey,
+    upstream: Upstream,
 }
 
 async fn log_in(
@@ -255,7 +254,7 @@ async fn log_in(
     stream.flush().await?;
     let start = session_start(&dialled.path, &upstream.role);
     let masks = MaskKey::of_grant(upstream.password.as_bytes(), context.grant.id);
-    Ok(Ready { dialled, context, held: Box::new((registration, place)), status, catalog, start, masks })
+    Ok(Ready { dialled, context, held: Box::new((registration, place)), status, catalog, start, masks, upstream })
 }
 
 /// What names begin with. A path that cannot be followed is none at all: then every name needs its schema.
@@ -297,13 +296,12 @@ fn greeting(
 }
 
 fn join(shared: &Shared, client: Box<dyn Stream>, ready: Ready) -> Arrival {
-    let Ready { dialled, context, held, status, catalog, start, masks } = ready;
+    let Ready { dialled, context, held, status, catalog, start, masks, upstream } = ready;
     let connection: Box<dyn Connection> = match catalog {
         Some(catalog) if !context.grant.effects.all => {
             let judging = Established::new(Arc::clone(&catalog), &start, &context, status).with_mask_key(masks);
             if context.grant.effects.write {
-                let ways = Ways::new(catalog, &context.database, context.grant.effects.direct.then_some(DIRECT_ROWS));
-                Box::new(Writing::new(judging, ways))
+                Box::new(Writing::new(judging, Ways::new(catalog, &context, upstream)))
             } else {
                 Box::new(judging)
             }

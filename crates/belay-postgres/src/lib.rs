@@ -23,6 +23,7 @@ mod engine;
 mod front;
 mod mask;
 mod phase;
+mod plan;
 mod random;
 #[doc(hidden)]
 pub mod revert;

@@ -4,23 +4,31 @@ use super::line::{Writer, row};
 use super::transcript::Ran;
 use crate::capture::{self, Ask, Baseline, CaptureError, Limits};
 use crate::catalog::keep::CatalogCell;
-use crate::change::{Words, denied, not_kept, unsettled};
+use crate::change::{denied, not_kept, unsettled};
+use crate::plan;
 use crate::revert::{self, Strategy};
 use belay_change::{ChangeSet, Script};
-use belay_engine::{BoxFuture, Draft, Keeper, Line, Notice, Outcome, Settled, Settlement};
-use belay_model::{ChangeId, Code, Denial};
+use belay_engine::{BoxFuture, Draft, Keeper, Line, Notice, Outcome, SessionContext, Settled, Settlement, Upstream};
+use belay_model::{ChangeId, Denial};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
+/// How many rows a grant changes at once where it does not say; what is more is planned.
+const DIRECT_ROWS: u64 = 10_000;
+
 /// How writes go on one connection, and what settling them takes.
 pub(crate) struct Ways {
     /// They take effect at once, up to so many rows; otherwise all of them are planned.
-    pub(crate) direct: Option<u64>,
-    pub(crate) limits: Limits,
-    pub(crate) database: String,
+    direct: Option<u64>,
+    /// Whether the client may see rows as they are.
+    shows: bool,
+    limits: Limits,
+    database: String,
+    /// Whose transactions they are.
+    upstream: Upstream,
     catalog: Arc<CatalogCell>,
     outsider: Mutex<Option<Client>>,
     /// Reverts may switch off all that could stand in their way: then nothing does.
@@ -28,11 +36,13 @@ pub(crate) struct Ways {
 }
 
 impl Ways {
-    pub(crate) fn new(catalog: Arc<CatalogCell>, database: &str, direct: Option<u64>) -> Ways {
+    pub(crate) fn new(catalog: Arc<CatalogCell>, context: &SessionContext, upstream: Upstream) -> Ways {
         Ways {
-            direct,
+            direct: context.grant.effects.direct.then_some(DIRECT_ROWS),
+            shows: context.grant.masks.is_empty(),
             limits: Limits::default(),
-            database: database.to_owned(),
+            database: context.database.clone(),
+            upstream,
             catalog,
             outsider: Mutex::new(None),
             replica: AtomicBool::new(false),
@@ -179,7 +189,7 @@ async fn commit(
     set: ChangeSet,
     script: Script,
 ) -> Settled {
-    let words = Words::of(&set);
+    let changed = belay_change::changed_in(&set.tables);
     let change = match keeper.keep(draft, set, script).await {
         Ok(change) => change,
         Err(error) => return roll_back(writer, not_kept(&error.0)).await,
@@ -191,7 +201,7 @@ async fn commit(
     };
     let noted = keeper.ended(change, outcome).await;
     match (outcome, noted) {
-        (Outcome::Committed, Ok(())) => Settled::Committed(Some(undo(&words, change))),
+        (Outcome::Committed, Ok(())) => Settled::Committed(Some(undo(&changed, change))),
         (Outcome::RolledBack, Ok(())) => roll_back(writer, not_kept("the target refused the COMMIT")).await,
         (_, Err(error)) => Settled::Lost(unsettled(change, &error.0)),
         (Outcome::Unknown, Ok(())) => Settled::Lost(unsettled(change, "the connection to the target was lost")),
@@ -204,7 +214,7 @@ async fn plan(
     writer: &mut Writer,
     keeper: &dyn Keeper,
     draft: Box<dyn Draft>,
-    mut set: ChangeSet,
+    set: ChangeSet,
     mut script: Script,
     over: Option<String>,
 ) -> Settled {
@@ -216,17 +226,27 @@ async fn plan(
     if let Err(error) = writer.ask("ROLLBACK").await {
         return Settled::Lost(denied(&error));
     }
-    set.transaction = None;
-    let words = Words::of(&set);
-    match keeper.plan(draft, set, script).await {
-        Ok(plan) => Settled::RolledBack(Denial {
-            code: Code::Planned,
-            message: format!("planned, not applied: {} would change, plan {plan}", words.rows),
-            detail: over.map_or_else(|| words.detail.clone(), |over| format!("{over}. {}", words.detail)),
-            hint: format!("belay apply {plan}"),
-        }),
-        Err(error) => Settled::RolledBack(not_kept(&error.0)),
+    match again(ways, keeper, draft, set, script).await {
+        Ok(planned) => Settled::RolledBack(plan::told(&planned, over, ways.shows)),
+        Err(denial) => Settled::RolledBack(denial),
     }
+}
+
+/// The second trial, on a connection of its own.
+async fn again(
+    ways: &Ways,
+    keeper: &dyn Keeper,
+    draft: Box<dyn Draft>,
+    set: ChangeSet,
+    script: Script,
+) -> Result<plan::Planned, Denial> {
+    let role = (ways.upstream.role.as_str(), &*ways.upstream.password);
+    let lost = |message: String| denied(&CaptureError::Lost(message));
+    let mut writer = ways.catalog.dial(Some(role)).await.map_err(|error| lost(error.message))?;
+    let mut outsider = ways.outsider().await.map_err(|error| denied(&error))?;
+    let planned = plan::keep(&mut writer, &mut outsider, script, set, draft, keeper).await;
+    *ways.outsider.lock().await = Some(outsider);
+    planned
 }
 
 /// What the session has set, and a new one would not have.
@@ -248,6 +268,6 @@ async fn roll_back(writer: &mut Writer, denial: Denial) -> Settled {
     }
 }
 
-fn undo(words: &Words, change: ChangeId) -> Notice {
-    Notice { message: format!("{} changed; undo: belay revert {change}", words.rows), detail: None, hint: None }
+fn undo(changed: &str, change: ChangeId) -> Notice {
+    Notice { message: format!("{changed}; undo: belay revert {change}"), detail: None, hint: None }
 }

@@ -1,0 +1,118 @@
+//! Making a plan of what a trial changed: a second trial tells what differs from run to run.
+
+use crate::apply;
+use crate::capture::{CaptureError, Limits};
+use crate::change::{denied, not_kept};
+use belay_change::{ChangeSet, Sampling, Script, Taken, Tally, compare_trials, summarize};
+use belay_engine::{Draft, Keeper};
+use belay_model::{Code, Denial, PlanId};
+use std::cell::RefCell;
+use std::io;
+use tokio_postgres::Client;
+
+/// How many rows a client is shown, and how wide.
+const LINES: usize = 8;
+const WIDTH: usize = 100;
+
+/// A plan that is kept.
+pub(crate) struct Planned {
+    pub(crate) plan: PlanId,
+    pub(crate) set: ChangeSet,
+    /// Its first rows.
+    pub(crate) lines: Vec<String>,
+}
+
+/// Runs the script a second time as `writer`, rolls that back too, and keeps the first trial as a plan with what is
+/// volatile in it.
+pub(crate) async fn keep(
+    writer: &mut Client,
+    outsider: &mut Client,
+    script: Script,
+    mut set: ChangeSet,
+    draft: Box<dyn Draft>,
+    keeper: &dyn Keeper,
+) -> Result<Planned, Denial> {
+    let mut second = keeper.open().map_err(|error| not_kept(&error.to_string()))?;
+    let limits = Limits::default();
+    let again = apply::run(writer, outsider, &script, &set.tables, &limits, &mut *second).await;
+    let _ = writer.batch_execute("ROLLBACK").await;
+    let again = again.map_err(|error| denied(&error))?;
+    set.transaction = None;
+    let draft = RefCell::new(draft);
+    prove(&mut set, &draft, &again, &RefCell::new(second), &limits)?;
+    let lines = first_rows(&set, &draft).map_err(|error| not_kept(&error.to_string()))?;
+    match keeper.plan(draft.into_inner(), set.clone(), script).await {
+        Ok(plan) => Ok(Planned { plan, set, lines }),
+        Err(error) => Err(not_kept(&error.0)),
+    }
+}
+
+/// Finds what is volatile, and takes the fingerprint without it.
+fn prove(
+    set: &mut ChangeSet,
+    first: &RefCell<Box<dyn Draft>>,
+    again: &ChangeSet,
+    second: &RefCell<Box<dyn Draft>>,
+    limits: &Limits,
+) -> Result<(), Denial> {
+    let cap = limits.rows.saturating_mul(2);
+    let kept = |error: io::Error| not_kept(&error.to_string());
+    let (open_first, open_second) = (|| first.borrow_mut().images(), || second.borrow_mut().images());
+    let compared = compare_trials(&Taken::of(set, &open_first), &Taken::of(again, &open_second), cap).map_err(kept)?;
+    for table in compared {
+        let volatile = table.volatile.map_err(|why| {
+            denied(&CaptureError::Irreversible {
+                what: format!("{}.{}: {why}", table.schema, table.name),
+                instead: "write it so that it changes the same rows each time, or try again".to_owned(),
+            })
+        })?;
+        let same = |change: &&mut belay_change::TableChange| {
+            change.table.schema == table.schema && change.table.name == table.name
+        };
+        if let Some(change) = set.tables.iter_mut().find(same) {
+            change.volatile = volatile;
+        }
+    }
+    set.fingerprint = fingerprint(set, first, cap).map_err(kept)?;
+    Ok(())
+}
+
+fn fingerprint(set: &ChangeSet, draft: &RefCell<Box<dyn Draft>>, cap: u64) -> io::Result<String> {
+    let mut tally = Tally::like(cap, &set.tables);
+    for change in &set.tables {
+        belay_change::Sink::table(&mut tally, &change.table)?;
+    }
+    let mut images = draft.borrow_mut().images()?;
+    // Ends because what was kept does.
+    while let Some((table, side, image)) = images.next()? {
+        belay_change::Sink::image(&mut tally, table, side, &image)?;
+    }
+    Ok(tally.finish().fingerprint)
+}
+
+fn first_rows(set: &ChangeSet, draft: &RefCell<Box<dyn Draft>>) -> io::Result<Vec<String>> {
+    let open = || draft.borrow_mut().images();
+    Ok(summarize(&Taken::of(set, &open), Sampling::default())?.lines(LINES, WIDTH))
+}
+
+/// What the client is told of it.
+pub(crate) fn told(planned: &Planned, over: Option<String>, show: bool) -> Denial {
+    let counts = crate::change::counts(&planned.set);
+    let mut detail = over.map_or(counts.clone(), |over| format!("{over}. {counts}"));
+    if show {
+        for line in &planned.lines {
+            detail.push('\n');
+            detail.push_str(line);
+        }
+    }
+    Denial {
+        code: Code::Planned,
+        message: format!(
+            "planned, not applied: {}; plan {}",
+            belay_change::would_change(&planned.set.tables),
+            planned.plan
+        ),
+        detail,
+        hint: format!("belay apply {}", planned.plan),
+    }
+}
