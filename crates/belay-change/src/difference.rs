@@ -1,7 +1,7 @@
 //! Where what would change is not what a plan shows.
 
 use crate::pick::{Picked, Wanted};
-use crate::print::Survivors;
+use crate::print::{Prints, Survivors};
 use crate::{RowChange, Side, Table, Taken, Tally};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -31,40 +31,51 @@ pub struct RowDifference {
 /// count. Both are read twice.
 pub fn difference(planned: &Taken<'_>, found: &Taken<'_>, most: usize, cap: u64) -> io::Result<Vec<TableDifference>> {
     let (ours, theirs) = (survivors(planned, planned, cap)?, survivors(found, planned, cap)?);
-    let nothing = || Survivors::of(crate::print::Prints::default(), crate::print::Prints::default());
-    let mut differing = Vec::new();
     let mut wanted = (vec![Wanted::new(); ours.len()], vec![Wanted::new(); theirs.len()]);
+    let mut differing = Vec::new();
     for table in all_tables(planned, found) {
-        let places = (position(planned, table), position(found, table));
-        let none = nothing();
-        let one = places.0.and_then(|at| ours.get(at)).unwrap_or(&none);
-        let other = places.1.and_then(|at| theirs.get(at)).unwrap_or(&none);
-        let rows = differing_rows(one, other);
-        if rows.is_empty() {
-            continue;
-        }
-        let count = rows.len() as u64;
-        let first: Vec<_> = rows.into_iter().take(most).collect();
-        for (wanted, place) in [(&mut wanted.0, places.0), (&mut wanted.1, places.1)] {
+        let places = [position(planned, table), position(found, table)];
+        let nothing = Survivors::of(Prints::default(), Prints::default());
+        let one = places[0].and_then(|at| ours.get(at)).unwrap_or(&nothing);
+        let other = places[1].and_then(|at| theirs.get(at)).unwrap_or(&nothing);
+        let mut first = differing_rows(one, other);
+        let rows = first.len() as u64;
+        first.truncate(most);
+        for (wanted, place) in [&mut wanted.0, &mut wanted.1].into_iter().zip(places) {
             if let Some(wanted) = place.and_then(|at| wanted.get_mut(at)) {
                 wanted.extend(&first);
             }
         }
-        differing.push((table, places, count, first));
+        if rows > 0 {
+            differing.push(Differing { table, places, rows, first });
+        }
     }
     drop((ours, theirs));
     let (mut planned, mut found) = (Picked::gather(planned, wanted.0)?, Picked::gather(found, wanted.1)?);
-    let changes = |picked: &mut Picked, at: Option<usize>, row: &[u8; 16]| {
-        at.map(|at| picked.changes(at, row)).unwrap_or_default()
-    };
-    let difference = |(table, places, rows, first): (&Table, (Option<usize>, Option<usize>), u64, Vec<[u8; 16]>)| {
-        let first = first.iter().map(|row| RowDifference {
-            planned: changes(&mut planned, places.0, row),
-            found: changes(&mut found, places.1, row),
-        });
-        TableDifference { table: table.clone(), rows, first: first.collect() }
-    };
-    Ok(differing.into_iter().map(difference).collect())
+    Ok(differing.into_iter().map(|table| table.with_rows(&mut planned, &mut found)).collect())
+}
+
+/// A table before its rows are known.
+struct Differing<'a> {
+    table: &'a Table,
+    /// Its numbers in both.
+    places: [Option<usize>; 2],
+    rows: u64,
+    first: Vec<[u8; 16]>,
+}
+
+impl Differing<'_> {
+    fn with_rows(self, planned: &mut Picked, found: &mut Picked) -> TableDifference {
+        let changes = |picked: &mut Picked, at: Option<usize>, row: &[u8; 16]| {
+            at.map(|at| picked.changes(at, row)).unwrap_or_default()
+        };
+        let row = |row: &[u8; 16]| RowDifference {
+            planned: changes(planned, self.places[0], row),
+            found: changes(found, self.places[1], row),
+        };
+        let first = self.first.iter().map(row).collect();
+        TableDifference { table: self.table.clone(), rows: self.rows, first }
+    }
 }
 
 impl TableDifference {
@@ -178,6 +189,6 @@ mod tests {
     fn values_are_shown_as_the_person_may_see_them() {
         let differs = differ(&[], &[0], &[], &["-(4,secret)"]);
         let shown = differs[0].clone().shown(&|_, column, value| if column == 1 { "*".into() } else { value.into() });
-        assert_eq!(shown.first[0].found[0].old().unwrap(), &row(["4", "*"]));
+        assert_eq!(shown.first[0].found[0].before().unwrap(), &row(["4", "*"]));
     }
 }

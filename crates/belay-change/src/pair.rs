@@ -188,7 +188,7 @@ impl RowChange {
     }
 
     /// The row as it was.
-    pub fn old(&self) -> Option<&Row> {
+    pub fn before(&self) -> Option<&Row> {
         match self {
             RowChange::Inserted { .. } => None,
             RowChange::Updated { old, .. } | RowChange::Deleted { old, .. } => Some(old),
@@ -196,7 +196,7 @@ impl RowChange {
     }
 
     /// The row as it is after.
-    pub fn new(&self) -> Option<&Row> {
+    pub fn after(&self) -> Option<&Row> {
         match self {
             RowChange::Inserted { new, .. } | RowChange::Updated { new, .. } => Some(new),
             RowChange::Deleted { .. } => None,

@@ -106,8 +106,8 @@ impl Images {
                     let differs = old.cells.iter().zip(&new.cells).enumerate().filter(|(_, (one, other))| {
                         one.as_ref().map(|cell| cell.whole) != other.as_ref().map(|cell| cell.whole)
                     });
-                    let changed = differs.filter_map(|(place, _)| u16::try_from(place).ok()).collect();
-                    changes.push(RowChange::Updated { old: shown(old), new: shown(new), changed });
+                    let places = differs.filter_map(|(place, _)| u16::try_from(place).ok()).collect();
+                    changes.push(RowChange::Updated { old: shown(old), new: shown(new), changed: places });
                 }
                 (Some(old), None) => changes.push(RowChange::Deleted { times: old.times, old: shown(old) }),
                 (None, Some(new)) => changes.push(RowChange::Inserted { times: new.times, new: shown(new) }),

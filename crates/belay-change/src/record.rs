@@ -129,13 +129,13 @@ mod tests {
         read_record(image.as_bytes(), columns).unwrap()
     }
 
-    fn some(value: &str) -> Option<String> {
-        Some(value.to_owned())
+    fn values<const N: usize>(values: [Option<&str>; N]) -> Vec<Option<String>> {
+        values.into_iter().map(|value| value.map(str::to_owned)).collect()
     }
 
     #[test]
     fn null_and_the_empty_text_are_told_apart() {
-        assert_eq!(read("(,\"\",)", 3), [None, some(""), None]);
+        assert_eq!(read("(,\"\",)", 3), values([None, Some(""), None]));
         assert_eq!(read("()", 1), [None]);
         assert!(read("()", 0).is_empty());
     }
@@ -143,14 +143,14 @@ mod tests {
     #[test]
     fn quotes_backslashes_and_commas_inside_a_field_belong_to_it() {
         let image = r#"(41,"a ""b"", c\\d","{""x"": [1, 2]}",plain)"#;
-        let fields = [some("41"), some(r#"a "b", c\d"#), some(r#"{"x": [1, 2]}"#), some("plain")];
+        let fields = values([Some("41"), Some(r#"a "b", c\d"#), Some(r#"{"x": [1, 2]}"#), Some("plain")]);
         assert_eq!(read(image, 4), fields);
         assert_eq!(write_record(&fields), image.as_bytes());
     }
 
     #[test]
     fn what_record_in_takes_is_read_even_where_record_out_would_not_write_it() {
-        assert_eq!(read(r#"(a"b, c"d,\,e)"#, 2), [some("ab, cd"), some(",e")]);
+        assert_eq!(read(r#"(a"b, c"d,\,e)"#, 2), values([Some("ab, cd"), Some(",e")]));
     }
 
     #[test]

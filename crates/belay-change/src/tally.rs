@@ -237,7 +237,9 @@ fn count(rows: &Survivors, keyed: bool) -> TableTotals {
 fn digest(mut prints: Vec<[u8; 32]>) -> [u8; 32] {
     prints.sort_unstable();
     let mut hash = Sha256::new();
-    prints.iter().for_each(|print| hash.update(print));
+    for print in prints {
+        hash.update(print);
+    }
     hash.finalize().into()
 }
 

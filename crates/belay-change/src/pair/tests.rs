@@ -54,8 +54,8 @@ fn of_many_rows_the_first_and_the_last_are_shown_and_all_are_counted() {
     let many: Vec<&str> = lines.iter().map(String::as_str).collect();
     let table = &summary(&[0], &many).tables[0];
     assert_eq!((table.first.len(), table.left_out, table.last.len()), (20, 960, 20));
-    assert_eq!(table.first[0].old().unwrap()[0].as_deref(), Some("0"));
-    assert_eq!(table.last[19].old().unwrap()[0].as_deref(), Some("999"));
+    assert_eq!(table.first[0].before().unwrap()[0].as_deref(), Some("0"));
+    assert_eq!(table.last[19].before().unwrap()[0].as_deref(), Some("999"));
     let counts: Vec<_> = table.columns.iter().map(|count| (count.column, count.rows)).collect();
     assert_eq!((counts.as_slice(), table.compared), ([(1, 1000), (2, 100)].as_slice(), 1000));
 }
@@ -79,7 +79,7 @@ fn long_values_are_cut_and_compared_as_a_whole() {
     let summary = summary(&[0], &[&lines[0], &lines[1]]);
     let change = &summary.tables[0].first[0];
     assert_eq!(change.changed(), [1]);
-    let shown = change.old().unwrap()[1].as_deref().unwrap();
+    let shown = change.before().unwrap()[1].as_deref().unwrap();
     assert!(shown.len() < 17_000 && shown.ends_with("é…"), "{}", shown.len());
 }
 

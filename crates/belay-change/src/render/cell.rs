@@ -40,7 +40,7 @@ pub(super) fn value(value: Option<&str>) -> String {
 pub(super) fn both(change: &RowChange, place: u16) -> String {
     let at =
         |row: Option<&crate::Row>| value(row.and_then(|row| row.get(usize::from(place))).and_then(Option::as_deref));
-    format!("{} -> {}", at(change.old()), at(change.new()))
+    format!("{} -> {}", at(change.before()), at(change.after()))
 }
 
 /// The text, at most as wide as this.

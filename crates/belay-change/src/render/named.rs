@@ -48,15 +48,15 @@ impl Serialize for NamedRow<'_> {
             map.serialize_entry("times", &change.times())?;
         }
         let all: Vec<u16> = (0..=u16::MAX).take(table.columns.len()).collect();
-        if let Some(row) = change.old().or(change.new())
+        if let Some(row) = change.before().or(change.after())
             && !table.key.is_empty()
         {
             map.serialize_entry("key", &Values { table, places: &table.key, row })?;
         }
-        if let Some(row) = change.old() {
+        if let Some(row) = change.before() {
             map.serialize_entry("before", &Values { table, places: &all, row })?;
         }
-        if let Some(row) = change.new() {
+        if let Some(row) = change.after() {
             map.serialize_entry("after", &Values { table, places: &all, row })?;
         }
         if matches!(change, RowChange::Updated { .. }) {

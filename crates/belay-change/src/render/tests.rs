@@ -131,7 +131,7 @@ fn a_difference_shows_both_ways() {
     let (one, other) = (|| open(&["-(1,a)", "+(1,b)", "-(2,x)"]), || open(&["-(1,c)", "+(1,b)"]));
     let of = |open| Taken { tables: vec![TakenTable { table: &table, volatile: &[], indirect: false }], open };
     let mut differences = difference(&of(&one), &of(&other), 10, 100).unwrap();
-    differences[0].first.sort_by_key(|row| row.planned.first().is_some_and(|change| change.new().is_none()));
+    differences[0].first.sort_by_key(|row| row.planned.first().is_some_and(|change| change.after().is_none()));
     let expected = "\
 public.orders: 2 rows differ
   planned  update id=1: note a -> b

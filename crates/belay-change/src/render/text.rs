@@ -101,7 +101,9 @@ impl Grid {
         }
         let hidden = head.len() - widths.len();
         head.truncate(widths.len());
-        rows.iter_mut().for_each(|(_, cells)| cells.truncate(widths.len()));
+        for (_, cells) in &mut rows {
+            cells.truncate(widths.len());
+        }
         Grid { head, rows, widths, hidden }
     }
 
@@ -119,8 +121,8 @@ impl Grid {
 fn columns(summary: &TableSummary, changes: &[&RowChange]) -> Vec<u16> {
     let table = &summary.table;
     let mut places = table.key.clone();
-    let changed = (0..=u16::MAX).take(table.columns.len());
-    places.extend(changed.filter(|place| changes.iter().any(|change| change.changed().contains(place))));
+    let all = (0..=u16::MAX).take(table.columns.len());
+    places.extend(all.filter(|place| changes.iter().any(|change| change.changed().contains(place))));
     let whole = |change: &&RowChange| !matches!(change, RowChange::Updated { .. });
     if table.key.is_empty() || changes.iter().any(whole) {
         places.extend((0..=u16::MAX).take(table.columns.len()));
@@ -157,5 +159,5 @@ fn both(change: &RowChange, place: u16) -> String {
         let value = row.and_then(|row| row.get(usize::from(place))).and_then(Option::as_deref);
         cell::cut(&cell::value(value), CELL_MOST / 2)
     };
-    format!("{} -> {}", value(change.old()), value(change.new()))
+    format!("{} -> {}", value(change.before()), value(change.after()))
 }

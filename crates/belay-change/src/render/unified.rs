@@ -28,7 +28,7 @@ fn push_row(text: &mut String, summary: &TableSummary, change: &RowChange) {
     let at = |row: &Row, place: u16| cell::value(row.get(usize::from(place)).and_then(Option::as_deref));
     let mut head = verb.to_owned();
     for place in &table.key {
-        if let Some(row) = change.old().or(change.new()) {
+        if let Some(row) = change.before().or(change.after()) {
             let _ = write!(head, " {}={}", column_name(table, *place), at(row, *place));
         }
     }
@@ -40,7 +40,7 @@ fn push_row(text: &mut String, summary: &TableSummary, change: &RowChange) {
         if matches!(change, RowChange::Updated { .. }) && !change.changed().contains(&place) {
             continue;
         }
-        for (sign, row) in [('-', change.old()), ('+', change.new())] {
+        for (sign, row) in [('-', change.before()), ('+', change.after())] {
             if let Some(row) = row {
                 let _ = writeln!(text, "{sign}{}: {}", column_name(table, place), at(row, place));
             }
