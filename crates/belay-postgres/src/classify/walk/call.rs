@@ -80,7 +80,7 @@ impl<'a> Walk<'a> {
             // What extensions bring and is harmless.
             (false, None) if !candidates.is_empty() => {}
             // `column(row)` is `row.column`.
-            (false, None) if schema.is_empty() && matches!(args, [row] if self.is_row_with(row, name)) => {}
+            (false, None) if schema.is_empty() && matches!(args, [row] if self.column_of_row(row, name).is_some()) => {}
             (false, None) if converts => {}
             (_, None) => self.called_own(schema, name, args),
         }

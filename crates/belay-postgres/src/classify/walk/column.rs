@@ -3,7 +3,7 @@
 use super::scope::{Found, Source};
 use super::value::{Column, Kind, Value};
 use super::{Walk, word, words};
-use crate::classify::{uses, withheld};
+use crate::classify::uses;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{ColumnRef, Node};
 
@@ -126,17 +126,20 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether this is the row of a source in sight that has a column of this name.
-    pub(super) fn is_row_with(&self, row: &Node, name: &str) -> bool {
-        let Some(NodeEnum::ColumnRef(reference)) = &row.node else { return false };
+    /// The column of this name, where this is the row of a source in sight that has one.
+    pub(super) fn column_of_row(&self, row: &Node, name: &str) -> Option<Value> {
+        let Some(NodeEnum::ColumnRef(reference)) = &row.node else { return None };
         let (fields, starred) = match ends_in_star(&reference.fields) {
             Some((_, before)) => (before, true),
             None => (reference.fields.as_slice(), false),
         };
-        let Some(&[source]) = words(fields).as_deref() else { return false };
+        let &[source] = words(fields)?.as_slice() else { return None };
         // A column comes before a row of the same name.
         let is_row = starred || matches!(self.look_for(source), (None, false));
-        is_row && self.source(None, source).is_some_and(|source| matches!(source.column(name), Found::Value(_)))
+        match self.source(None, source).filter(|_| is_row)?.column(name) {
+            Found::Value(value) => Some(value),
+            Found::Maybe | Found::No => None,
+        }
     }
 
     /// The columns that a star stands for, by the words before it, and whether there may be more.
@@ -202,7 +205,7 @@ impl<'a> Walk<'a> {
         relation: &'a crate::catalog::rows::RelationRow,
         inherited: bool,
     ) -> Option<usize> {
-        if uses::is_own(relation) && withheld::secret(relation).is_none() {
+        if uses::is_own(relation) {
             return None;
         }
         let via = self.via(relation);

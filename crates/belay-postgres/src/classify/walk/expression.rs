@@ -29,6 +29,10 @@ impl<'a> Walk<'a> {
             | NodeEnum::JsonFormat(_)
             | NodeEnum::Alias(_) => {}
             NodeEnum::List(list) => self.nodes(&list.items),
+            NodeEnum::AIndirection(indirection) => {
+                let AIndirection { arg, indirection } = indirection.as_ref();
+                return self.parts(arg.as_deref(), indirection);
+            }
             NodeEnum::FuncCall(call) => return Value::of(self.call(call)),
             NodeEnum::AExpr(expr) => return Value::of(self.operation(expr)),
             NodeEnum::BoolExpr(expr) => {
@@ -42,7 +46,6 @@ impl<'a> Walk<'a> {
                 return Value::of(self.array(elements));
             }
             NodeEnum::SubLink(link) => self.sub_link(link),
-            NodeEnum::CaseExpr(expr) => return self.case(expr),
             NodeEnum::TypeCast(cast) => {
                 let TypeCast { arg, type_name, location: _ } = cast.as_ref();
                 let from = arg.as_deref().map(|arg| self.computed(arg)).unwrap_or_default();
@@ -76,6 +79,17 @@ impl<'a> Walk<'a> {
     /// Expressions with a syntax of their own.
     fn special_form(&mut self, kind: &'a NodeEnum) {
         match kind {
+            NodeEnum::CaseExpr(expr) => {
+                let CaseExpr { xpr, casetype: _, casecollid: _, arg, args, defresult, location: _ } = expr.as_ref();
+                let compared = arg.as_deref().map(|arg| self.computed(arg));
+                self.all_of([xpr, defresult]);
+                for node in args {
+                    match &node.node {
+                        Some(NodeEnum::CaseWhen(when)) => self.case_when(when, compared),
+                        _ => self.not_understood(),
+                    }
+                }
+            }
             NodeEnum::NullTest(test) => {
                 let NullTest { xpr, arg, nulltesttype: _, argisrow: _, location: _ } = test.as_ref();
                 self.all_of([xpr, arg]);
@@ -119,10 +133,6 @@ impl<'a> Walk<'a> {
                 self.optional(xpr.as_deref());
                 self.nodes(args);
                 self.nodes(colnames);
-            }
-            NodeEnum::AIndirection(indirection) => {
-                let AIndirection { arg, indirection } = indirection.as_ref();
-                self.parts(arg.as_deref(), indirection);
             }
             NodeEnum::AIndices(indices) => {
                 let AIndices { is_slice: _, lidx, uidx } = indices.as_ref();
@@ -201,32 +211,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// It gives one of its results as it is; the target does not say which.
-    fn case(&mut self, expr: &'a CaseExpr) -> Value {
-        let CaseExpr { xpr, casetype: _, casecollid: _, arg, args, defresult, location: _ } = expr;
-        self.optional(xpr.as_deref());
-        let compared = arg.as_deref().map(|arg| self.computed(arg));
-        let mut given = defresult.as_deref().map(|result| self.value(result)).unwrap_or_default();
-        for node in args {
-            match &node.node {
-                Some(NodeEnum::CaseWhen(when)) => given = given.merge(&self.case_when(when, compared)),
-                _ => self.not_understood(),
-            }
-        }
-        given.kind = Kind::Any;
-        given
-    }
-
     /// `CASE value WHEN other` compares with an operator that is not written.
-    fn case_when(&mut self, when: &'a CaseWhen, compared: Option<Kind>) -> Value {
+    fn case_when(&mut self, when: &'a CaseWhen, compared: Option<Kind>) {
         let CaseWhen { xpr, expr, result, location: _ } = when;
-        self.optional(xpr.as_deref());
-        let given = result.as_deref().map(|result| self.value(result)).unwrap_or_default();
+        self.all_of([xpr, result]);
         let other = expr.as_deref().map(|expr| self.computed(expr)).unwrap_or_default();
         if let Some(compared) = compared {
             self.operator_named(None, "=", [compared, other]);
         }
-        given
     }
 
     fn operation(&mut self, expr: &'a AExpr) -> Kind {

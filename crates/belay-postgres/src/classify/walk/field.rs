@@ -1,31 +1,38 @@
 //! Functions that are called without being written as a call: as a field of a value, as a type, as a keyword.
 
-use super::Walk;
 use super::call::is_own;
-use super::value::Kind;
+use super::value::{Kind, Value};
+use super::{Walk, word};
 use crate::catalog::rows::FunctionRow;
 use crate::classify::functions::Known;
-use pg_query::NodeEnum;
 use pg_query::protobuf::Node;
 
 impl<'a> Walk<'a> {
-    /// A value with its subscripts and fields: `(value).name` calls the function of that name with the value where it has
+    /// A value with its subscripts and fields: `(row).name` is the row's column, `(value).name` calls the function of that name with the value where it has
     /// no such field.
-    pub(super) fn parts(&mut self, value: Option<&'a Node>, parts: &'a [Node]) {
-        let mut kind = value.map(|value| self.computed(value)).unwrap_or_default();
-        for (place, part) in parts.iter().enumerate() {
-            match &part.node {
-                Some(NodeEnum::String(field)) => {
-                    let name = field.sval.as_str();
-                    let known = place == 0 && value.is_some_and(|value| self.is_row_with(value, name));
-                    if !known {
-                        self.called_as_field(name, kind);
-                    }
+    pub(super) fn parts(&mut self, value: Option<&'a Node>, parts: &'a [Node]) -> Value {
+        let column = value.zip(parts.first().and_then(word)).and_then(|(value, name)| self.column_of_row(value, name));
+        let (mut kind, parts) = if let Some(column) = column {
+            self.note(&column);
+            let rest = parts.get(1..).unwrap_or_default();
+            if rest.is_empty() {
+                return column;
+            }
+            self.compute(&column);
+            (column.kind, rest)
+        } else {
+            (value.map(|value| self.computed(value)).unwrap_or_default(), parts)
+        };
+        for part in parts {
+            match word(part) {
+                Some(name) => {
+                    self.called_as_field(name, kind);
                 }
-                _ => self.node(part),
+                None => self.node(part),
             }
             kind = Kind::Any;
         }
+        Value::default()
     }
 
     /// Whether `row.name` may call a function with a row that has no such column.
