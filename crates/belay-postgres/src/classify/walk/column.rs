@@ -3,7 +3,7 @@
 use super::scope::{Found, Source};
 use super::value::{Column, Kind, Value};
 use super::{Walk, word, words};
-use crate::classify::uses;
+use crate::classify::{uses, withheld};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{ColumnRef, Node};
 
@@ -205,7 +205,7 @@ impl<'a> Walk<'a> {
         relation: &'a crate::catalog::rows::RelationRow,
         inherited: bool,
     ) -> Option<usize> {
-        if uses::is_own(relation) {
+        if uses::is_own(relation) && withheld::secret(relation).is_none() {
             return None;
         }
         let via = self.via(relation);

@@ -46,6 +46,7 @@ impl<'a> Walk<'a> {
                 return Value::of(self.array(elements));
             }
             NodeEnum::SubLink(link) => self.sub_link(link),
+            NodeEnum::CaseExpr(expr) => return self.case(expr),
             NodeEnum::TypeCast(cast) => {
                 let TypeCast { arg, type_name, location: _ } = cast.as_ref();
                 let from = arg.as_deref().map(|arg| self.computed(arg)).unwrap_or_default();
@@ -79,17 +80,6 @@ impl<'a> Walk<'a> {
     /// Expressions with a syntax of their own.
     fn special_form(&mut self, kind: &'a NodeEnum) {
         match kind {
-            NodeEnum::CaseExpr(expr) => {
-                let CaseExpr { xpr, casetype: _, casecollid: _, arg, args, defresult, location: _ } = expr.as_ref();
-                let compared = arg.as_deref().map(|arg| self.computed(arg));
-                self.all_of([xpr, defresult]);
-                for node in args {
-                    match &node.node {
-                        Some(NodeEnum::CaseWhen(when)) => self.case_when(when, compared),
-                        _ => self.not_understood(),
-                    }
-                }
-            }
             NodeEnum::NullTest(test) => {
                 let NullTest { xpr, arg, nulltesttype: _, argisrow: _, location: _ } = test.as_ref();
                 self.all_of([xpr, arg]);
@@ -211,14 +201,32 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// It gives one of its results as it is; the target does not say which.
+    fn case(&mut self, expr: &'a CaseExpr) -> Value {
+        let CaseExpr { xpr, casetype: _, casecollid: _, arg, args, defresult, location: _ } = expr;
+        self.optional(xpr.as_deref());
+        let compared = arg.as_deref().map(|arg| self.computed(arg));
+        let mut given = defresult.as_deref().map(|result| self.value(result)).unwrap_or_default();
+        for node in args {
+            match &node.node {
+                Some(NodeEnum::CaseWhen(when)) => given = given.merge(&self.case_when(when, compared)),
+                _ => self.not_understood(),
+            }
+        }
+        given.kind = Kind::Any;
+        given
+    }
+
     /// `CASE value WHEN other` compares with an operator that is not written.
-    fn case_when(&mut self, when: &'a CaseWhen, compared: Option<Kind>) {
+    fn case_when(&mut self, when: &'a CaseWhen, compared: Option<Kind>) -> Value {
         let CaseWhen { xpr, expr, result, location: _ } = when;
-        self.all_of([xpr, result]);
+        self.optional(xpr.as_deref());
+        let given = result.as_deref().map(|result| self.value(result)).unwrap_or_default();
         let other = expr.as_deref().map(|expr| self.computed(expr)).unwrap_or_default();
         if let Some(compared) = compared {
             self.operator_named(None, "=", [compared, other]);
         }
+        given
     }
 
     fn operation(&mut self, expr: &'a AExpr) -> Kind {

@@ -8,8 +8,8 @@ use crate::classify::functions::Known;
 use pg_query::protobuf::Node;
 
 impl<'a> Walk<'a> {
-    /// A value with its subscripts and fields: `(row).name` is the row's column, `(value).name` calls the function of that name with the value where it has
-    /// no such field.
+    /// A value with its subscripts and fields: `(row).name` is the row's column, `(value).name` calls the function of that
+    /// name with the value where it has no such field.
     pub(super) fn parts(&mut self, value: Option<&'a Node>, parts: &'a [Node]) -> Value {
         let column = value.zip(parts.first().and_then(word)).and_then(|(value, name)| self.column_of_row(value, name));
         let (mut kind, parts) = if let Some(column) = column {
