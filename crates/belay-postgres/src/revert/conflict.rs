@@ -48,8 +48,9 @@ impl Found {
             None => self.conflicts.counts.push(ConflictCount { table: table.to_owned(), kind, rows }),
         }
         let Shown { before, left, now, key } = shown;
-        let key: String = key.iter().map(|value| format!(", pg_catalog.format('%s', {value})")).collect();
-        let some = format!("SELECT {before}, {left}, {now}{key} {from} LIMIT {}", self.samples);
+        let mut columns = vec![(*before).to_owned(), (*left).to_owned(), (*now).to_owned()];
+        columns.extend(key.iter().map(|value| format!("pg_catalog.format('%s', {value})")));
+        let some = format!("SELECT {} {from} LIMIT {}", columns.join(", "), self.samples);
         for row in sql::rows(in_target, &some).await? {
             let at = |at: usize| row.get(at).map(str::to_owned);
             let (table, key) = (table.to_owned(), (3..row.len()).filter_map(at).collect());

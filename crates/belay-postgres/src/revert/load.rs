@@ -21,7 +21,7 @@ pub(super) async fn load(
     images: &mut dyn Images,
     mut inverse: Option<&mut Inverse<'_>>,
 ) -> Result<(), RevertError> {
-    for table in restored.iter() {
+    for table in restored {
         for images in [table.old_images(), table.new_images()] {
             let create =
                 format!("CREATE TEMP TABLE {images} (n int8, img text COLLATE \"C\", r {}) ON COMMIT DROP", table.sql);
@@ -44,7 +44,7 @@ pub(super) async fn load(
     while gathered.bytes > 0 {
         gathered.send_largest(in_target).await?;
     }
-    for table in restored.iter() {
+    for table in restored {
         for images in [table.old_images(), table.new_images()] {
             in_target.batch_execute(&format!("ANALYZE {images} (n)")).await?;
         }

@@ -78,22 +78,13 @@ async fn referenced(
     if parents.is_empty() || lost(in_target, &parents, key).await? == 0 {
         return Ok(0);
     }
-    let ours: String = key
-        .child
-        .of(restored)
-        .iter()
-        .map(|table| {
-            let (hits, oid) = (table.hits(), table.table.oid);
-            format!(
-                " AND NOT EXISTS (SELECT FROM {hits} h WHERE h.same AND h.c = belay_c.ctid AND belay_c.tableoid = {oid})"
-            )
-        })
-        .collect();
-    let from = format!(
-        "FROM pg_temp.belay_lost l JOIN {} belay_c ON {}{ours}",
-        key.child.sql,
-        key.refers(|pair| at(key, "l", pair), child)
-    );
+    let mut conditions = vec![key.refers(|pair| at(key, "l", pair), child)];
+    for table in key.child.of(restored) {
+        let (hits, oid) = (table.hits(), table.table.oid);
+        let ours = format!("h.same AND h.c = belay_c.ctid AND belay_c.tableoid = {oid}");
+        conditions.push(format!("NOT EXISTS (SELECT FROM {hits} h WHERE {ours})"));
+    }
+    let from = format!("FROM pg_temp.belay_lost l JOIN {} belay_c ON {}", key.child.sql, conditions.join(" AND "));
     let lost_key = key.columns.iter().map(|pair| at(key, "l", pair)).collect();
     let now = image("belay_c.*");
     let shown = Shown { before: "NULL", left: "l.img", now: &now, key: lost_key };
@@ -122,19 +113,21 @@ async fn orphaned(
         key.parent.sql,
         key.refers(|pair| format!("belay_p.{}", pair.parent), image_child)
     );
-    let (mut not_lost, mut back) = (String::new(), String::new());
+    let (mut there, mut missing) = (vec![still_there], Vec::new());
     if !parents.is_empty() {
         lost(in_target, &parents, key).await?;
         let gone = key.refers(|pair| at(key, "l", pair), image_child);
-        not_lost = format!(" AND NOT EXISTS (SELECT FROM pg_temp.belay_lost l WHERE {gone})");
+        there.push(format!("NOT EXISTS (SELECT FROM pg_temp.belay_lost l WHERE {gone})"));
         for table in &parents {
             let same = key.refers(|pair| format!("(belay_o.r).{}", pair.parent), image_child);
-            back += &format!(" AND NOT EXISTS (SELECT FROM {} belay_o WHERE {same})", table.old_images());
+            missing.push(format!("NOT EXISTS (SELECT FROM {} belay_o WHERE {same})", table.old_images()));
         }
     }
+    missing.push(format!("NOT ({})", there.join(" AND ")));
+    let missing = missing.join(" AND ");
     let mut rows = 0;
     for table in key.child.of(restored) {
-        let from = format!("{} AND NOT ({still_there}{not_lost}){back}", key.new_references(table));
+        let from = format!("{} AND {missing}", key.new_references(table));
         let shown = Shown { before: "belay_x.img", left: "NULL", now: "NULL", key: table.key_of("belay_x") };
         let here = found.look(in_target, &table.shown(), ConflictKind::Orphaned, &from, &shown).await?;
         if here > 0 && leave_out {

@@ -63,12 +63,11 @@ pub async fn can_revert(target: &mut dyn Ask, strategy: Strategy, changes: &[Tab
 /// The strategy for a revert, having made sure that it can be used.
 pub(super) async fn settle(in_target: &Client, how: &How, wanted: &[Wanted]) -> Result<Strategy, RevertError> {
     let changes: Vec<TableChange> = wanted.iter().map(|wanted| wanted.change.clone()).collect();
-    let strategy = match how.strategy {
-        Some(strategy) => strategy,
-        None => {
-            let version = texts(&sql::rows(in_target, VERSION).await?);
-            strongest(&texts(&sql::rows(in_target, &may(&version, &changes)).await?))
-        }
+    let strategy = if let Some(strategy) = how.strategy {
+        strategy
+    } else {
+        let version = texts(&sql::rows(in_target, VERSION).await?);
+        strongest(&texts(&sql::rows(in_target, &may(&version, &changes)).await?))
     };
     match texts(&sql::rows(in_target, &obstacles(strategy, &changes)).await?).into_iter().next() {
         None => Ok(strategy),
