@@ -95,7 +95,7 @@ impl SealedReader {
 
     fn record(&mut self) -> Result<Option<(u16, Side, Vec<u8>)>, ChangesError> {
         // Ends because the file does: each turn takes a record.
-        while !self.at_end_of_unfinished()? {
+        while !self.at_end_of_unfinished() {
             match self.number::<1>()? {
                 [TABLE] => {
                     let table = self.content()?;
@@ -148,8 +148,8 @@ impl SealedReader {
         Ok(bytes)
     }
 
-    fn at_end_of_unfinished(&self) -> Result<bool, ChangesError> {
-        Ok(self.at == self.block.len() && self.until == Some(self.number))
+    fn at_end_of_unfinished(&self) -> bool {
+        self.at == self.block.len() && self.until == Some(self.number)
     }
 
     /// Makes sure that there is something to read. No block but the last is empty.

@@ -56,7 +56,7 @@ fn compress(block: &[u8], out: &mut Vec<u8>) {
             *seen = next;
         }
         let matched =
-            before.filter(|before| at - before <= usize::from(u16::MAX) && word_at(block, *before) == Some(word));
+            before.filter(|before| u16::try_from(at - before).is_ok() && word_at(block, *before) == Some(word));
         let Some(before) = matched else {
             // The longer nothing repeats, the faster it is passed over.
             at += 1 + ((at - literals) >> 6);

@@ -133,7 +133,9 @@ fn blocks_that_are_swapped_repeated_or_dropped_are_errors() {
     assert_eq!(read_all(files.read("c_1").unwrap()).unwrap().len(), 4);
     for order in [[1, 0, 2, 3].as_slice(), &[0, 0, 1, 2, 3], &[0, 2, 3], &[0, 1, 2], &[0, 1, 3], &[3], &[]] {
         let mut bytes = header.to_vec();
-        order.iter().for_each(|at| bytes.extend_from_slice(blocks[*at]));
+        for at in order {
+            bytes.extend_from_slice(blocks[*at]);
+        }
         std::fs::write(&path, bytes).unwrap();
         assert!(read_all(files.read("c_1").unwrap()).is_err(), "{order:?}");
     }
