@@ -1,8 +1,10 @@
 //! The commands, one file each.
 
+pub(crate) mod apply;
 pub(crate) mod approve;
 pub(crate) mod audit;
 pub(crate) mod can;
+pub(crate) mod changes;
 pub(crate) mod completion;
 pub(crate) mod connect;
 pub(crate) mod deny;
@@ -12,10 +14,13 @@ pub(crate) mod grants;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod mask;
+pub(crate) mod plan;
+pub(crate) mod plans;
 pub(crate) mod policy;
 pub(crate) mod psql;
 pub(crate) mod request;
 pub(crate) mod requests;
+pub(crate) mod revert;
 pub(crate) mod review;
 pub(crate) mod revoke;
 pub(crate) mod rule;
@@ -42,7 +47,12 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<ExitCode, Failure> {
         Command::Deny(args) => deny::run(&args, out).await?,
         Command::Withdraw(args) => withdraw::run(&args, out).await?,
         Command::Revoke(args) => revoke::run(&args, out).await?,
-        Command::Review(args) => review::run(&args, out).await?,
+        Command::Plan(args) => return plan::run(&args, out).await,
+        Command::Plans(args) => plans::run(&args, out).await?,
+        Command::Review(args) => return review::run(&args, out).await,
+        Command::Apply(args) => return apply::run(&args, out).await,
+        Command::Changes(args) => changes::run(&args, out).await?,
+        Command::Revert(args) => return revert::run(&args, out).await,
         Command::Psql(args) => return psql::run(&args, out).await,
         Command::Connect(args) => connect::run(&args, out).await?,
         Command::Sessions(args) => sessions::run(args, out).await?,

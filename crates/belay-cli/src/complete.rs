@@ -5,7 +5,7 @@
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::grammar::Cli;
-use belay_web::shape::{Grant, List, Mask, Request, Rule, Session, Target, User};
+use belay_web::shape::{Grant, KeptChange, List, Mask, Plan, Request, Rule, Session, Target, User};
 use clap::CommandFactory;
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
@@ -43,17 +43,55 @@ pub(crate) fn all_grants() -> ArgValueCompleter {
     completer(&["grants"], &[("all", "true")], |grant: &Grant, _| Some(of_grant(grant)))
 }
 
-/// Ended grants of others that owe a review.
-pub(crate) fn grants_to_review() -> ArgValueCompleter {
-    completer(&["grants"], &[("all", "true")], |grant: &Grant, user| {
-        let owed = grant.break_glass && grant.reviewed_by.is_none() && grant.ended_at.is_some();
-        (owed && grant.principal != user).then(|| of_grant(grant))
+/// Open plans, changes, and ended grants of others that owe a review.
+pub(crate) fn to_review() -> ArgValueCompleter {
+    several(|current| {
+        let mut found = candidates(current, &["plans"], &[], |plan: &Plan, _| Some(of_plan(plan)));
+        found.extend(candidates(current, &["changes"], &[], |change: &KeptChange, _| Some(of_change(change))));
+        found.extend(candidates(current, &["grants"], &[("all", "true")], |grant: &Grant, user| {
+            let owed = grant.break_glass && grant.reviewed_by.is_none() && grant.ended_at.is_some();
+            (owed && grant.principal != user).then(|| of_grant(grant))
+        }));
+        found
     })
 }
 
-/// Requests of others that wait for a decision.
-pub(crate) fn requests_to_decide() -> ArgValueCompleter {
-    completer(&["requests"], &[], |request: &Request, user| (request.requester != user).then(|| of_request(request)))
+/// Requests and plans of others that wait for a decision.
+pub(crate) fn to_decide() -> ArgValueCompleter {
+    several(|current| {
+        let mut found = candidates(current, &["requests"], &[], |request: &Request, user| {
+            (request.requester != user).then(|| of_request(request))
+        });
+        found.extend(candidates(current, &["plans"], &[], |plan: &Plan, user| {
+            (plan.principal != user && plan.state == "pending").then(|| of_plan(plan))
+        }));
+        found
+    })
+}
+
+/// Plans that are approved.
+pub(crate) fn plans_to_apply() -> ArgValueCompleter {
+    completer(&["plans"], &[], |plan: &Plan, _| (plan.state == "approved").then(|| of_plan(plan)))
+}
+
+/// Changes that were committed, and sessions.
+pub(crate) fn revertible() -> ArgValueCompleter {
+    several(|current| {
+        let mut found = candidates(current, &["changes"], &[], |change: &KeptChange, _| {
+            (change.state == "committed").then(|| of_change(change))
+        });
+        found.extend(candidates(current, &["sessions"], &[("all", "true")], |session: &Session, _| {
+            Some((session.id.clone(), format!("{} on {}", session.principal, session.target)))
+        }));
+        found
+    })
+}
+
+/// Open and closed sessions.
+pub(crate) fn all_sessions() -> ArgValueCompleter {
+    completer(&["sessions"], &[("all", "true")], |session: &Session, _| {
+        Some((session.id.clone(), format!("{} on {}", session.principal, session.target)))
+    })
 }
 
 /// One's own requests that wait.
@@ -102,18 +140,37 @@ fn of_request(request: &Request) -> Candidate {
     (request.id.clone(), format!("{} on {}, {}", request.requester, request.target, request.state))
 }
 
+fn of_plan(plan: &Plan) -> Candidate {
+    (plan.id.clone(), format!("{} on {}, {} rows, {}", plan.principal, plan.target, plan.rows, plan.state))
+}
+
+fn of_change(change: &KeptChange) -> Candidate {
+    (change.id.clone(), format!("{} on {}, {} rows", change.principal, change.target, change.rows))
+}
+
 fn completer<T: DeserializeOwned + 'static>(
     path: &'static [&'static str],
     query: &'static [(&'static str, &'static str)],
     candidate: fn(&T, &str) -> Option<Candidate>,
 ) -> ArgValueCompleter {
-    ArgValueCompleter::new(move |current: &OsStr| {
-        let Some(begun) = current.to_str() else { return Vec::new() };
-        let Ok((list, user)) = asked::<T>(path, query) else { return Vec::new() };
-        let candidates = list.items.iter().filter_map(|item| candidate(item, &user));
-        let fitting = candidates.filter(|(value, _)| value.starts_with(begun));
-        fitting.map(|(value, help)| CompletionCandidate::new(value).help(Some(help.into()))).collect()
-    })
+    several(move |begun| candidates(begun, path, query, candidate))
+}
+
+/// What fits, of several kinds.
+fn several(of: impl Fn(&str) -> Vec<CompletionCandidate> + Send + Sync + 'static) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |current: &OsStr| current.to_str().map(&of).unwrap_or_default())
+}
+
+fn candidates<T: DeserializeOwned>(
+    begun: &str,
+    path: &[&str],
+    query: &[(&str, &str)],
+    candidate: fn(&T, &str) -> Option<Candidate>,
+) -> Vec<CompletionCandidate> {
+    let Ok((list, user)) = asked::<T>(path, query) else { return Vec::new() };
+    let found = list.items.iter().filter_map(|item| candidate(item, &user));
+    let fitting = found.filter(|(value, _)| value.starts_with(begun));
+    fitting.map(|(value, help)| CompletionCandidate::new(value).help(Some(help.into()))).collect()
 }
 
 fn asked<T: DeserializeOwned>(path: &[&str], query: &[(&str, &str)]) -> Result<(List<T>, String), Failure> {

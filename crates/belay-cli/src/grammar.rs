@@ -8,6 +8,7 @@ Examples:
   belay psql orders -m 'INC-4881 refund stuck'      a guarded psql, in one command
   belay request orders public.orders --for 30m -m 'check totals'
   belay approve r_12                                say yes to somebody else's request
+  belay revert c_12 --dry-run                       what giving a change back would do
 ";
 
 const EXIT_CODES: &str = "\
@@ -70,16 +71,26 @@ pub(crate) enum Command {
     Requests(command::requests::Args),
     /// Grants: list, show, extend, narrow, token
     Grants(command::grants::Args),
-    /// Say yes to somebody else's request
+    /// Say yes to somebody else's request or plan
     Approve(command::approve::Args),
-    /// Say no to somebody else's request
+    /// Say no to somebody else's request or plan
     Deny(command::deny::Args),
     /// Take your own request back
     Withdraw(command::withdraw::Args),
     /// End a grant now, with its sessions
     Revoke(command::revoke::Args),
-    /// Review access that somebody else took in an emergency
+    /// Try a script, and show what it would change
+    Plan(command::plan::Args),
+    /// Plans: writes that wait to be approved and applied
+    Plans(command::plans::Args),
+    /// Look at a plan or a change, row by row; or review access that was taken in an emergency
     Review(command::review::Args),
+    /// Apply an approved plan, if exactly its rows change
+    Apply(command::apply::Args),
+    /// Changes that were committed
+    Changes(command::changes::Args),
+    /// Give rows back as they were
+    Revert(command::revert::Args),
     /// A guarded psql on a target
     Psql(command::psql::Args),
     /// Connection settings for any other client

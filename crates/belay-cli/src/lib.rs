@@ -7,6 +7,7 @@ mod bounds;
 mod client;
 mod command;
 mod complete;
+mod diff;
 mod failure;
 mod grammar;
 mod home;

@@ -84,7 +84,8 @@ pub(crate) async fn live_grant(client: &Client, home: &Home, wanted: &Wanted) ->
     Ok(list.items.into_iter().filter(fits).max_by_key(|grant| grant.ends_at))
 }
 
-fn covers(grant: &Grant, wanted: &[Resource]) -> bool {
+/// Whether the grant names all that is wanted.
+pub(crate) fn covers(grant: &Grant, wanted: &[Resource]) -> bool {
     let granted: Vec<Resource> = grant.resources.iter().filter_map(|text| text.parse().ok()).collect();
     wanted.iter().all(|wish| granted.iter().any(|resource| resource.covers(wish)))
 }
@@ -201,13 +202,14 @@ impl Access {
         )
     }
 
-    /// `RO`, or `RW` where the grant may write, or `ALL`.
+    /// `RO`; `PLAN` where writes are planned; `RW` where they take effect; or `ALL`.
     pub(crate) fn mode(&self) -> &'static str {
         let has = |word: &str| self.grant.effects.iter().any(|effect| effect == word);
-        match (has("all"), has("write")) {
-            (true, _) => "ALL",
-            (false, true) => "RW",
-            (false, false) => "RO",
+        match (has("all"), has("direct"), has("write")) {
+            (true, ..) => "ALL",
+            (false, true, _) => "RW",
+            (false, false, true) => "PLAN",
+            (false, false, false) => "RO",
         }
     }
 

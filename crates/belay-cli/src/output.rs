@@ -80,6 +80,19 @@ impl Out {
         }
     }
 
+    /// Writes one object that has no form of a table.
+    pub(crate) fn object(&self, item: &impl Serialize) {
+        match self.format {
+            Format::Json | Format::Table => self.json(item),
+            Format::Jsonl | Format::Csv => self.jsonl(item),
+        }
+    }
+
+    /// Writes a line of data for people, with nothing in it that could steer the terminal.
+    pub(crate) fn data_cleanly(&self, line: &str) {
+        self.data(&clean(line));
+    }
+
     #[allow(clippy::unused_self, reason = "whoever may write has an `Out`")]
     /// Writes text that is data itself, as it is.
     pub(crate) fn data(&self, text: &str) {

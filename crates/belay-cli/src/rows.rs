@@ -1,8 +1,10 @@
 //! How each kind of object looks in a table.
 
+use crate::diff;
 use crate::output::Row;
 use belay_web::shape::{
-    ApiToken, AuditEntry, Bounds, Grant, Mask, MaskSuggestion, Request, Rule, Session, Target, User, Verification,
+    ApiToken, AuditEntry, Bounds, Grant, KeptChange, Mask, MaskSuggestion, Plan, Request, Rule, Session, Target, User,
+    Verification,
 };
 
 fn plain(value: Option<&impl ToString>) -> String {
@@ -110,6 +112,61 @@ fn resources(paths: &[String], new_tables: bool) -> String {
 
 fn bounds(bounds: &Bounds) -> String {
     belay_model::Bounds::from(bounds.clone()).to_string()
+}
+
+impl Row for Plan {
+    const COLUMNS: &'static [&'static str] =
+        &["id", "state", "principal", "target", "rows", "tables", "approvals", "expires_at", "about"];
+    fn cells(&self) -> Vec<String> {
+        let state = match (&self.applied, &self.replaced_by) {
+            (Some(change), _) => format!("{} {change}", self.state),
+            (None, Some(plan)) => format!("{} by {plan}", self.state),
+            (None, None) => self.state.clone(),
+        };
+        let about = match (&self.denial, &self.unrepeatable) {
+            (Some(denial), _) => format!("denied: {denial}"),
+            (None, Some(why)) => format!("cannot be applied: {why}"),
+            (None, None) if self.reverts.is_empty() => String::new(),
+            (None, None) => format!("gives back {}", self.reverts.join(" ")),
+        };
+        vec![
+            self.id.clone(),
+            state,
+            self.principal.clone(),
+            self.target.clone(),
+            self.rows.to_string(),
+            diff::tables(&self.tables),
+            format!("{} of {}", self.approved_by.len(), self.approvals_needed),
+            self.expires_at.to_string(),
+            about,
+        ]
+    }
+}
+
+impl Row for KeptChange {
+    const COLUMNS: &'static [&'static str] =
+        &["id", "state", "principal", "target", "rows", "tables", "made_at", "kept_until", "about"];
+    fn cells(&self) -> Vec<String> {
+        let mut about: Vec<String> = self.plan.iter().map(|plan| format!("applies {plan}")).collect();
+        about.extend(self.session.iter().map(|session| format!("in {session}")));
+        if !self.reverts.is_empty() {
+            about.push(format!("gives back {}", self.reverts.join(" ")));
+        }
+        if !self.reverted_by.is_empty() {
+            about.push(format!("given back by {}", self.reverted_by.join(" ")));
+        }
+        vec![
+            self.id.clone(),
+            self.state.clone(),
+            self.principal.clone(),
+            self.target.clone(),
+            self.rows.to_string(),
+            diff::tables(&self.tables),
+            self.made_at.to_string(),
+            self.kept_until.to_string(),
+            about.join(", "),
+        ]
+    }
 }
 
 impl Row for Mask {

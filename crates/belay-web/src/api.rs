@@ -4,10 +4,12 @@
 
 mod access;
 mod audit;
+mod changes;
 mod gateway;
 mod grants;
 mod login;
 mod masks;
+mod plans;
 mod requests;
 mod rules;
 mod sessions;
@@ -73,6 +75,8 @@ fn parts() -> (Router<Arc<Doors>>, OpenApi) {
         .merge(access::routes())
         .merge(requests::routes())
         .merge(grants::routes())
+        .merge(plans::routes())
+        .merge(changes::routes())
         .merge(sessions::routes())
         .merge(audit::routes())
         .split_for_parts();
@@ -102,6 +106,23 @@ struct Shown {
 impl From<Shown> for Listing {
     fn from(shown: Shown) -> Listing {
         Listing { all: shown.all, mine: shown.mine }
+    }
+}
+
+/// How many rows are shown.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limited {
+    limit: Option<usize>,
+}
+
+impl Limited {
+    /// Rows of a table that are shown where nothing is said, and the most that are.
+    const USUAL: usize = 50;
+    const MOST: usize = 10_000;
+
+    fn rows(&self) -> usize {
+        self.limit.unwrap_or(Self::USUAL).clamp(1, Self::MOST)
     }
 }
 

@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use belay_engine::ControlFailure;
+use belay_model::{Code, Denial};
 use belay_server::desk::DeskError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -102,6 +103,14 @@ impl From<DeskError> for Problem {
             _ => {}
         }
         problem
+    }
+}
+
+impl From<Denial> for Problem {
+    fn from(denial: Denial) -> Problem {
+        let code = if denial.code == Code::Conflict { "rows_differ" } else { "refused" };
+        let detail = format!("{} [{}]: {}", denial.message, denial.code, denial.detail);
+        Problem::new(StatusCode::CONFLICT, code, detail).hint(denial.hint)
     }
 }
 

@@ -5,6 +5,7 @@
 mod access;
 mod audit;
 mod bounds;
+mod change;
 mod gateway;
 mod grant;
 mod mask;
@@ -18,6 +19,10 @@ mod time;
 pub use access::{Because, Can, CanAnswer, NearestChange, Policy};
 pub use audit::{AuditEntry, Verification};
 pub use bounds::{Bounds, Budgets, RowFilter};
+pub use change::{
+    ApprovePlan, ChangedRow, ChangedTable, KeptChange, Plan, Revert, RevertPart, RowConflict, Rows, RowsOfTable, Statement,
+    WriteOutcome,
+};
 pub use gateway::{Gateway, Me};
 pub use grant::{Extend, Grant, GrantToken, Narrow, Review};
 pub use mask::{Mask, MaskOfGrant, MaskSuggestion, NewMask};

@@ -117,6 +117,14 @@ pub(crate) async fn grant(
 }
 
 fn start(access: &Access, service_file: &Path, args: &[String]) -> Result<Child, Failure> {
+    let mut command = command(access, service_file);
+    command.arg("-v").arg(format!("PROMPT1={}", prompt_of(access)));
+    command.args(args);
+    command.spawn().map_err(|error| not_started(&error, &access.grant.target))
+}
+
+/// psql on the way to the gateway, and with nothing of the environment that could send it elsewhere.
+pub(crate) fn command(access: &Access, service_file: &Path) -> Command {
     let mut command = Command::new("psql");
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -125,15 +133,16 @@ fn start(access: &Access, service_file: &Path, args: &[String]) -> Result<Child,
         }
     }
     command.env("PGSERVICEFILE", service_file).env("PGSERVICE", &access.grant.target);
-    command.arg("-v").arg(format!("PROMPT1={}", prompt_of(access)));
-    command.args(args).kill_on_drop(true);
-    command.spawn().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Failure::new(Exit::Failure, "psql is not installed").hint(format!(
-            "apt-get install postgresql-client; or any other client: belay connect {}",
-            access.grant.target
-        )),
+    command.kill_on_drop(true);
+    command
+}
+
+pub(crate) fn not_started(error: &std::io::Error, target: &str) -> Failure {
+    match error.kind() {
+        ErrorKind::NotFound => Failure::new(Exit::Failure, "psql is not installed")
+            .hint(format!("apt-get install postgresql-client; or any other client: belay connect {target}")),
         _ => Failure::new(Exit::Failure, format!("psql cannot be started: {error}")),
-    })
+    }
 }
 
 /// `orders RO 59m=> `, with the minutes counted anew at each prompt. A prompt in the user's own psqlrc wins.
@@ -189,7 +198,7 @@ fn passed_on(status: ExitStatus) -> ExitCode {
 }
 
 /// A file that is removed when it is done with.
-struct Kept(PathBuf);
+pub(crate) struct Kept(pub(crate) PathBuf);
 
 impl Drop for Kept {
     fn drop(&mut self) {

@@ -1,32 +1,186 @@
-//! `belay review`: looks at access that somebody else took in an emergency.
+//! `belay review`: looks at a plan or a change row by row, or at access that somebody else took in an emergency.
 
 use crate::client::Client;
 use crate::complete;
+use crate::diff;
 use crate::failure::Failure;
 use crate::output::Out;
 use crate::prompt;
-use belay_web::shape::{Grant, List, Review};
+use belay_web::shape::{Grant, KeptChange, List, Plan, Review, Rows};
+use serde::Serialize;
+use std::process::ExitCode;
 
 #[derive(clap::Args)]
 #[command(before_help = "Examples:
-  belay review                                   what owes a review
-  belay audit search 'grant:g_31'                what was done with it
+  belay review p_12                              what a plan would change, row by row
+  belay review c_12 --diff                       what a change did, as a unified diff
+  belay review                                   which access owes a review
   belay review g_31 -m 'two reads, as reported'
 ")]
 pub(crate) struct Args {
-    /// The grant; none for a list of what owes a review
-    #[arg(add = complete::grants_to_review())]
-    grant: Option<String>,
-    /// What you found
+    /// The plan, the change or the grant; none for a list of what owes a review
+    #[arg(add = complete::to_review())]
+    what: Option<String>,
+    /// What you found, of a grant
     #[arg(short = 'm', long, value_name = "TEXT")]
     note: Option<String>,
+    #[command(flatten)]
+    seen: Seen,
 }
 
-pub(crate) async fn run(args: &Args, out: &Out) -> Result<(), Failure> {
+/// How rows are shown.
+#[derive(clap::Args)]
+pub(crate) struct Seen {
+    /// As a unified diff
+    #[arg(long)]
+    diff: bool,
+    /// All rows of a table with at most so many; else the first and the last ones
+    #[arg(long = "rows", value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    rows: u16,
+}
+
+/// A plan or a change with its rows, for programs.
+#[derive(Serialize)]
+struct Reviewed<'a, T> {
+    #[serde(flatten)]
+    of: &'a T,
+    reversible: bool,
+    diff: &'a Rows,
+}
+
+pub(crate) async fn run(args: &Args, out: &Out) -> Result<ExitCode, Failure> {
     let client = Client::open()?;
-    let Some(id) = &args.grant else { return owed(&client, out).await };
-    let note = match &args.note {
-        Some(note) => note.clone(),
+    match &args.what {
+        None => owed(&client, out).await?,
+        Some(id) if id.starts_with("p_") => return plan(&client, id, &args.seen, out).await,
+        Some(id) if id.starts_with("c_") => return change(&client, id, &args.seen, out).await,
+        Some(id) => grant(&client, id, args.note.as_deref(), out).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows a plan with its rows, and what comes next.
+pub(crate) async fn plan(client: &Client, id: &str, seen: &Seen, out: &Out) -> Result<ExitCode, Failure> {
+    let plan: Plan = client.get(&["plans", id], &[]).await?;
+    let rows: Rows = client.get(&["plans", &plan.id, "rows"], &[("limit", &seen.rows.to_string())]).await?;
+    if out.is_for_people() {
+        show(&summary(&plan), &rows, seen, out);
+        for conflict in diff::conflicts(&plan.conflicts) {
+            out.data_cleanly(&conflict);
+        }
+    } else {
+        out.object(&Reviewed { of: &plan, reversible: true, diff: &rows });
+    }
+    let own = plan.principal == client.user();
+    match plan.state.as_str() {
+        "pending" if own => {
+            out.say(&super::approve::plan_waits(&plan));
+            out.next(&format!("belay apply {}, once it is approved", plan.id));
+        }
+        "pending" => out.next(&format!("belay approve {}; or belay deny {} -m REASON", plan.id, plan.id)),
+        "approved" => out.next(&format!("belay apply {}", plan.id)),
+        _ => match (&plan.applied, &plan.replaced_by) {
+            (Some(change), _) => out.next(&format!("belay review {change}")),
+            (None, Some(plan)) => out.next(&format!("belay review {plan}")),
+            (None, None) => out.next("belay plans"),
+        },
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a plan is, in a few lines.
+pub(crate) fn summary(plan: &Plan) -> Vec<String> {
+    let verb = if plan.does == "revert" { "would give back" } else { "would change" };
+    let mut lines = vec![format!(
+        "{} {}: {} {verb} {} on {} ({}), made {}, until {}",
+        plan.id,
+        plan.state,
+        plan.principal,
+        diff::rows(plan.rows),
+        plan.target,
+        plan.database,
+        plan.made_at,
+        plan.expires_at,
+    )];
+    lines.extend(plan.tables.iter().map(|table| {
+        let indirect = if table.indirect { ", written by a cascade, a trigger or a function" } else { "" };
+        let counts = diff::counts(table.inserted, table.updated, table.deleted);
+        format!("{}: {counts}{indirect}; found by {}", table.table, table.found_by)
+    }));
+    if !plan.reverts.is_empty() {
+        lines.push(format!("gives back {}", plan.reverts.join(" ")));
+    }
+    lines.push(match &plan.unrepeatable {
+        Some(why) => format!("cannot be applied: {why}"),
+        None => format!("reversible: yes{}", moved(&plan.sequences)),
+    });
+    lines.push(format!("approved by {} of {}: {}", plan.approved_by.len(), plan.approvals_needed, people(plan)));
+    lines
+}
+
+fn people(plan: &Plan) -> String {
+    if plan.approved_by.is_empty() { "nobody yet".to_owned() } else { plan.approved_by.join(", ") }
+}
+
+fn moved(sequences: &[String]) -> String {
+    if sequences.is_empty() {
+        return String::new();
+    }
+    format!(", but sequences stay where they moved to: {}", sequences.join(", "))
+}
+
+async fn change(client: &Client, id: &str, seen: &Seen, out: &Out) -> Result<ExitCode, Failure> {
+    let change: KeptChange = client.get(&["changes", id], &[]).await?;
+    let rows: Rows = client.get(&["changes", &change.id, "rows"], &[("limit", &seen.rows.to_string())]).await?;
+    let reversible = change.rows_kept && change.state == "committed";
+    if !out.is_for_people() {
+        out.object(&Reviewed { of: &change, reversible, diff: &rows });
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut lines = vec![format!(
+        "{} {}: {} changed {} on {} ({}), {}",
+        change.id,
+        change.state,
+        change.principal,
+        diff::rows(change.rows),
+        change.target,
+        change.database,
+        change.made_at,
+    )];
+    lines.extend(change.plan.iter().map(|plan| format!("applies {plan}")));
+    if !change.reverts.is_empty() {
+        lines.push(format!("gives back {}", change.reverts.join(" ")));
+    }
+    if !change.reverted_by.is_empty() {
+        lines.push(format!("given back by {}", change.reverted_by.join(" ")));
+    }
+    lines.push(match reversible {
+        true => format!("reversible: until {}{}", change.kept_until, moved(&change.sequences)),
+        false => format!("reversible: no, it is {}", change.state),
+    });
+    show(&lines, &rows, seen, out);
+    if reversible && change.reverted_by.is_empty() {
+        out.next(&format!("belay revert {} --dry-run", change.id));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(summary: &[String], rows: &Rows, seen: &Seen, out: &Out) {
+    let rows = if seen.diff { diff::unified(rows) } else { diff::listed(rows) };
+    // A diff is for other programs, too: what is said about it goes beside.
+    for line in summary {
+        if seen.diff {
+            out.say(line);
+        } else {
+            out.data_cleanly(line);
+        }
+    }
+    rows.iter().for_each(|line| out.data_cleanly(line));
+}
+
+async fn grant(client: &Client, id: &str, note: Option<&str>, out: &Out) -> Result<(), Failure> {
+    let note = match note {
+        Some(note) => note.to_owned(),
         None => prompt::line(out, "what you found", "say it: -m 'two reads, as reported'")?,
     };
     let grant: Grant = client.post(&["grants", id, "review"], &Review { note }).await?;
