@@ -49,11 +49,11 @@ pub struct Reading {
     pub statements: Arc<[Statement]>,
     /// What it does to the search path.
     pub path: PathChange,
-    /// The prepared statements that it makes and runs in SQL.
+    /// The prepared statements and cursors that it names in SQL.
     pub names: Arc<[SqlName]>,
 }
 
-/// A prepared statement, as PREPARE and EXECUTE name it.
+/// A prepared statement or a cursor, as SQL names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SqlName {
     /// PREPARE, by the text of the whole statement.
@@ -70,6 +70,23 @@ pub enum SqlName {
         /// The name.
         name: String,
     },
+    /// FETCH and MOVE.
+    Fetches {
+        /// Which statement of the message it is.
+        statement: usize,
+        /// The cursor's name.
+        name: String,
+    },
+    /// DECLARE CURSOR.
+    Declares {
+        /// The cursor's name.
+        name: String,
+    },
+    /// DEALLOCATE of one name.
+    Deallocates {
+        /// The name.
+        name: String,
+    },
 }
 
 /// What a message does to the search path.
@@ -79,10 +96,22 @@ pub enum PathChange {
     None,
     /// It becomes this one.
     To(SearchPath),
+    /// It becomes this one until the transaction ends.
+    Local(SearchPath),
     /// It may be any of these afterwards, whether or not the message fails.
     Among(Vec<SearchPath>),
     /// It may go back to what it was before.
     Back,
+}
+
+impl PathChange {
+    /// The path that is in force afterwards, where it is known.
+    pub(crate) fn path(&self) -> Option<&SearchPath> {
+        match self {
+            PathChange::To(path) | PathChange::Local(path) => Some(path),
+            PathChange::None | PathChange::Among(_) | PathChange::Back => None,
+        }
+    }
 }
 
 impl Reading {

@@ -215,3 +215,57 @@ fn a_row_filter_is_not_gone_round_through_a_partition() {
         assert_eq!(world.direct(&held), "f", "{filtered} {round}");
     }
 }
+
+/// The same text as the protocol runs it by itself, and as SQL runs it by the name that the protocol gave it.
+#[test]
+fn sql_shows_what_the_protocol_has_prepared_as_the_protocol_does() {
+    let (world, ticket) = masked("last-four");
+    let mut raw = Raw::log_in(&world.belay, &ticket, SAMPLE_DATABASE);
+    let text = |answers: &[e2e::Message]| {
+        let rows = answers.iter().filter(|answer| answer.tag == b'D');
+        rows.map(|row| String::from_utf8_lossy(&row.body).into_owned()).collect::<String>()
+    };
+    let appended = "SELECT email FROM customers WHERE id = 1 UNION ALL SELECT email FROM customers WHERE id = 2";
+    for (number, query) in [appended, "SELECT email FROM customers WHERE id < 3"].iter().chain(&DETOURS).enumerate() {
+        let parsed = [message(b'P', format!("s{number}\0{query}\0\0\0").as_bytes()), message(b'S', b"")];
+        raw.send(&parsed.concat());
+        raw.await_ready();
+        let bound = [
+            message(b'B', format!("\0s{number}\0\0\0\0\0\0\0").as_bytes()),
+            message(b'E', b"\0\0\0\0\0"),
+            message(b'S', b""),
+        ];
+        raw.send(&bound.concat());
+        let by_protocol = text(&raw.await_ready());
+        let executed = text(&raw.query(&format!("EXECUTE s{number}")));
+        raw.query("BEGIN");
+        let portal = [message(b'B', format!("p\0s{number}\0\0\0\0\0\0\0").as_bytes()), message(b'S', b"")];
+        raw.send(&portal.concat());
+        raw.await_ready();
+        let fetched = text(&raw.query("FETCH ALL FROM p"));
+        raw.query("ROLLBACK");
+        assert!(!by_protocol.contains(SECRET), "{query}");
+        assert!(number > 0 || by_protocol.contains("*.com"), "{by_protocol}");
+        assert_eq!((&executed, &fetched), (&by_protocol, &by_protocol), "{query}");
+    }
+    assert_eq!(raw.tags("SELECT 1"), "TDCZ");
+}
+
+#[test]
+fn a_cursor_that_takes_a_portals_name_is_not_shown_as_what_the_portal_was() {
+    let (world, ticket) = masked("last-four");
+    let mut raw = Raw::log_in(&world.belay, &ticket, SAMPLE_DATABASE);
+    raw.query("BEGIN");
+    let bound = [
+        message(b'P', b"\0SELECT name FROM customers WHERE id = 1\0\0\0"),
+        message(b'B', b"p\0\0\0\0\0\0\0\0"),
+        message(b'S', b""),
+    ];
+    raw.send(&bound.concat());
+    raw.await_ready();
+    raw.query("CLOSE p");
+    raw.query("DECLARE p CURSOR FOR SELECT email FROM customers WHERE id = 1");
+    raw.send(&[message(b'E', b"p\0\0\0\0\0"), message(b'S', b"")].concat());
+    let answers = raw.await_ready();
+    assert!(answers.iter().all(|answer| answer.tag != b'D'));
+}

@@ -4,7 +4,9 @@ use crate::catalog::Catalog;
 use std::sync::Arc;
 
 /// Schemas in a search path beyond this many are not looked at, and such a path is not taken.
-const SCHEMAS: usize = 64;
+pub(super) const SCHEMAS: usize = 64;
+/// Bytes of a name, as the server keeps it.
+const NAME: usize = 63;
 
 /// From where a text is read: the session's search path and its role. Made by
 /// [`Classifier::place`](super::Classifier::place).
@@ -51,10 +53,12 @@ impl SearchPath {
         Some(SearchPath::of(names.into_iter(), role))
     }
 
-    /// The path of these schemas, as SET takes them: each word is a whole name.
+    /// The path of these schemas, as SET takes them: each word is a whole name. A SET of more than are looked at is
+    /// refused.
     pub fn of(names: impl Iterator<Item = String>, role: &str) -> SearchPath {
         let mut schemas: Vec<Box<str>> = Vec::new();
-        for name in names {
+        for mut name in names.take(SCHEMAS) {
+            name.truncate(name.floor_char_boundary(NAME));
             let name = if name == "$user" { role.to_owned() } else { name };
             // Guarded sessions have no temporary objects.
             if name != "pg_temp" && !schemas.iter().any(|known| **known == *name) {
@@ -78,7 +82,7 @@ impl SearchPath {
     }
 }
 
-/// The names of a comma-separated list, as the server splits it: unquoted ones in lower case, cut at 63 bytes.
+/// The names of a comma-separated list, as the server splits it. Of unquoted ones it puts ASCII letters alone in lower case.
 fn identifiers(value: &str) -> Option<Vec<String>> {
     let mut names = Vec::new();
     let mut rest = value.trim_matches(is_space);
@@ -87,13 +91,16 @@ fn identifiers(value: &str) -> Option<Vec<String>> {
             quoted_name(quoted)?
         } else {
             let end = rest.find(|letter: char| letter == ',' || is_space(letter)).unwrap_or(rest.len());
-            (rest.get(..end)?.to_lowercase(), rest.get(end..)?)
+            (rest.get(..end)?.to_ascii_lowercase(), rest.get(end..)?)
         };
         let after = after.trim_start_matches(is_space);
         if name.is_empty() {
             return None;
         }
-        names.push(name.get(..name.floor_char_boundary(63))?.to_owned());
+        if names.len() > SCHEMAS {
+            return None;
+        }
+        names.push(name);
         rest = match after.strip_prefix(',') {
             Some(more) => Some(more.trim_start_matches(is_space)).filter(|more| !more.is_empty())?,
             None if after.is_empty() => "",
@@ -140,8 +147,28 @@ mod tests {
         assert_eq!(path(" App ,\t\"A\"\"b, c\""), of(&["pg_catalog", "app", "A\"b, c"]));
         assert_eq!(path("evil, pg_catalog"), of(&["evil", "pg_catalog"]));
         assert_eq!(path("a, a, pg_temp"), of(&["pg_catalog", "a"]));
+        assert_eq!(path("Évil, ÀB"), of(&["pg_catalog", "Évil", "Àb"]));
         for wrong in ["a,", ",a", "a b", "\"a", "\"\"", "a, , b"] {
             assert_eq!(path(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn names_are_cut_as_the_server_cuts_them() {
+        let (long, cut) = ("e".repeat(64), "e".repeat(63));
+        let of = |names: Vec<String>| -> Vec<String> {
+            SearchPath::of(names.into_iter(), "role").schemas().skip(1).map(str::to_owned).collect()
+        };
+        assert_eq!(of(vec![long.clone()]), [cut.as_str()]);
+        assert_eq!(path(&long), Some(vec!["pg_catalog".to_owned(), cut]));
+        let letters = format!("{}é", "e".repeat(62));
+        assert_eq!(of(vec![letters]), ["e".repeat(62)], "no letter is cut in two");
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_none() {
+        let names: Vec<String> = (0..=SCHEMAS).map(|n| format!("s{n}")).collect();
+        assert_eq!(path(&names.join(",")), None);
+        assert!(path(&names[1..].join(",")).is_some());
     }
 }

@@ -7,7 +7,7 @@ use super::walk::Walk;
 use super::{PathChange, Reading, SqlName};
 use belay_model::{Code, Effect, Statement};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{ParseResult, RawStmt, VariableSetKind};
+use pg_query::protobuf::{DiscardMode, ParseResult, RawStmt, TransactionStmtKind, VariableSetKind};
 use std::sync::Arc;
 
 /// What a walk needs to know.
@@ -38,20 +38,26 @@ pub(super) fn all(functions: &Functions, context: Context<'_>, text: &str, tree:
         by_shape &= read.by_shape;
         let kind = node.and_then(|node| node.node.as_ref());
         names.extend(kind.and_then(|kind| named(kind, statements.len(), || part(text, *stmt_location, *stmt_len))));
-        match kind.map_or(PathChange::None, |kind| path_change(kind, read.new_path.as_deref(), context)) {
+        match kind.map_or(PathChange::None, |kind| path_change(kind, read.new_path, context)) {
             // One statement does not leave several paths possible.
             PathChange::None | PathChange::Among(_) => {}
             PathChange::Back => {
                 paths.extend(earlier.iter().filter(|path| !paths.contains(path)).cloned().collect::<Vec<_>>());
                 change = match change {
                     PathChange::None | PathChange::Back => PathChange::Back,
-                    PathChange::To(_) | PathChange::Among(_) => PathChange::Among(paths.clone()),
+                    // What was set until the end of the transaction is gone with it.
+                    PathChange::Local(_) if !is_to_savepoint(kind) => PathChange::Back,
+                    PathChange::To(_) | PathChange::Local(_) | PathChange::Among(_) => PathChange::Among(paths.clone()),
                 };
             }
-            PathChange::To(path) => {
+            next @ (PathChange::To(_) | PathChange::Local(_)) => {
                 earlier.append(&mut paths);
-                paths.push(path.clone());
-                change = PathChange::To(path);
+                paths.extend(next.path().cloned());
+                change = match (&change, &next) {
+                    (PathChange::None | PathChange::Local(_), _) | (PathChange::To(_), PathChange::To(_)) => next,
+                    // What a commit leaves is another one than what is in force.
+                    _ => PathChange::Among(paths.iter().chain(&earlier).cloned().collect()),
+                };
             }
         }
         statements.push(read.statement);
@@ -96,11 +102,16 @@ fn ambiguous(read: Read) -> Read {
     Read { statement, by_shape: false, new_path: None }
 }
 
-/// The prepared statement that a statement makes or runs.
+/// The prepared statement or cursor that a statement names.
 fn named(kind: &NodeEnum, statement: usize, text: impl Fn() -> Arc<str>) -> Option<SqlName> {
     match kind {
         NodeEnum::PrepareStmt(prepare) => Some(SqlName::Prepares { name: cut(&prepare.name), text: text() }),
         NodeEnum::ExecuteStmt(execute) => Some(SqlName::Executes { statement, name: cut(&execute.name) }),
+        NodeEnum::FetchStmt(fetch) => Some(SqlName::Fetches { statement, name: cut(&fetch.portalname) }),
+        NodeEnum::DeclareCursorStmt(declare) => Some(SqlName::Declares { name: cut(&declare.portalname) }),
+        NodeEnum::DeallocateStmt(deallocate) if !deallocate.isall => {
+            Some(SqlName::Deallocates { name: cut(&deallocate.name) })
+        }
         NodeEnum::ExplainStmt(explain) => named(explain.query.as_ref()?.node.as_ref()?, statement, text),
         _ => None,
     }
@@ -122,25 +133,44 @@ fn part(text: &str, start: i32, length: i32) -> Arc<str> {
 }
 
 /// What a statement does to the search path.
-fn path_change(kind: &NodeEnum, by_function: Option<&str>, context: Context<'_>) -> PathChange {
-    let default = || context.place.default_path.clone().map_or(PathChange::None, PathChange::To);
-    if let Some(value) = by_function {
-        return SearchPath::new(value, &context.place.role).map_or(PathChange::None, PathChange::To);
+fn path_change(kind: &NodeEnum, by_function: Option<PathChange>, context: Context<'_>) -> PathChange {
+    let default = || context.place.default_path.clone();
+    let set = |path: Option<SearchPath>, local: bool| match path {
+        Some(path) if local => PathChange::Local(path),
+        Some(path) => PathChange::To(path),
+        None => PathChange::None,
+    };
+    if let Some(change) = by_function {
+        return change;
     }
     match kind {
-        NodeEnum::TransactionStmt(_) => PathChange::Back,
-        NodeEnum::DiscardStmt(_) => default(),
-        NodeEnum::VariableSetStmt(set) => match VariableSetKind::try_from(set.kind) {
-            Ok(VariableSetKind::VarResetAll) => default(),
-            _ if !set.name.eq_ignore_ascii_case("search_path") => PathChange::None,
+        NodeEnum::TransactionStmt(transaction) => match TransactionStmtKind::try_from(transaction.kind) {
+            // What was set before in the same message becomes part of the transaction that they begin.
+            Ok(
+                TransactionStmtKind::TransStmtBegin
+                | TransactionStmtKind::TransStmtStart
+                | TransactionStmtKind::TransStmtSavepoint
+                | TransactionStmtKind::TransStmtRelease,
+            ) => PathChange::None,
+            _ => PathChange::Back,
+        },
+        NodeEnum::DiscardStmt(discard) if discard.target == DiscardMode::DiscardAll as i32 => set(default(), false),
+        NodeEnum::VariableSetStmt(variable) => match VariableSetKind::try_from(variable.kind) {
+            Ok(VariableSetKind::VarResetAll) => set(default(), false),
+            _ if !variable.name.eq_ignore_ascii_case("search_path") => PathChange::None,
             Ok(VariableSetKind::VarSetValue) => {
-                let names: Option<Vec<String>> = set.args.iter().map(statement::value).collect();
-                names.map_or(PathChange::None, |names| {
-                    PathChange::To(SearchPath::of(names.into_iter(), &context.place.role))
-                })
+                let names: Option<Vec<String>> = variable.args.iter().map(statement::value).collect();
+                let path = names.map(|names| SearchPath::of(names.into_iter(), &context.place.role));
+                set(path, variable.is_local)
             }
-            _ => default(),
+            _ => set(default(), variable.is_local),
         },
         _ => PathChange::None,
     }
+}
+
+/// ROLLBACK TO, which takes back only what came after the savepoint.
+fn is_to_savepoint(kind: Option<&NodeEnum>) -> bool {
+    let to = TransactionStmtKind::TransStmtRollbackTo as i32;
+    matches!(kind, Some(NodeEnum::TransactionStmt(transaction)) if transaction.kind == to)
 }

@@ -1,5 +1,6 @@
 //! Statements about the session itself: transactions, settings, cursors, prepared statements, notifications.
 
+use super::context::SCHEMAS;
 use super::shown_setting;
 use super::statement::{options, value};
 use crate::settings;
@@ -7,6 +8,7 @@ use belay_model::{Code, Effect, Statement};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     DiscardMode, DiscardStmt, FetchStmt, Node, TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt,
+    a_const,
 };
 
 /// The statement, where this node is one of these.
@@ -101,6 +103,10 @@ fn of_set(set: &VariableSetStmt) -> Statement {
         _ => "SET",
     };
     match VariableSetKind::try_from(*kind) {
+        Ok(VariableSetKind::VarSetValue) if name.eq_ignore_ascii_case("search_path") && !is_path(args) => {
+            let because = format!("sets search_path to what is no list of at most {SCHEMAS} names");
+            refused(Effect::Privilege, verb, Code::GuardedSetting, because)
+        }
         Ok(VariableSetKind::VarSetValue) => {
             // A list has no value of its own; it is fine only where any value is.
             let single = if let [only] = args.as_slice() { value(only) } else { None };
@@ -118,6 +124,15 @@ fn of_set(set: &VariableSetStmt) -> Statement {
             ruled("SET", name, false)
         }
     }
+}
+
+/// Whether these are names, and few enough to be followed.
+fn is_path(args: &[Node]) -> bool {
+    let is_name = |node: &Node| match &node.node {
+        Some(NodeEnum::AConst(constant)) => matches!(constant.val, Some(a_const::Val::Sval(_))),
+        _ => false,
+    };
+    args.len() <= SCHEMAS && args.iter().all(is_name)
 }
 
 fn ruled(verb: &str, name: &str, allowed: bool) -> Statement {

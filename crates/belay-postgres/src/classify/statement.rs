@@ -2,7 +2,7 @@
 
 use super::reader::Reader;
 use super::walk::query;
-use super::{definition, session};
+use super::{PathChange, definition, session};
 use belay_model::{Code, Effect, Statement};
 use pg_query::protobuf::{
     CopyStmt, DeclareCursorStmt, DefElem, ExecuteStmt, ExplainStmt, LockStmt, Node, PrepareStmt, SelectStmt, a_const,
@@ -16,7 +16,7 @@ pub(super) struct Read {
     /// Every text of the same shape has the same statement.
     pub(super) by_shape: bool,
     /// A new value for `search_path`.
-    pub(super) new_path: Option<String>,
+    pub(super) new_path: Option<PathChange>,
 }
 
 impl Read {
@@ -80,6 +80,9 @@ fn unknown() -> Statement {
 
 fn read(reader: Reader<'_>, kind: &NodeEnum, select: &SelectStmt, purpose: Purpose) -> Read {
     let mut walk = reader.walk(Effect::Read);
+    if purpose == Purpose::Rows {
+        walk.expect_setting(select);
+    }
     let outcome = walk.query(kind);
     if purpose == Purpose::Named {
         walk.compute_merged(&outcome);

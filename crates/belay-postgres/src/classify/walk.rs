@@ -28,7 +28,7 @@ use super::context::{Context, SearchPath};
 use super::findings::Findings;
 use super::functions::{Functions, Known};
 use super::uses::{Reached, Uses};
-use super::withheld;
+use super::{PathChange, withheld};
 use belay_model::{Code, Effect, Statement};
 use pg_query::protobuf::Node;
 use recursion::Round;
@@ -50,8 +50,10 @@ pub(super) struct Walk<'a> {
     rounds: Vec<Round>,
     /// The one setting that the column `name` of `pg_settings` can hold in the query at hand.
     named_setting: Option<&'a str>,
-    /// The last value that was given to `search_path`.
-    pub(super) new_path: Option<String>,
+    /// The arguments of the call that makes up the whole statement, which is sure to be carried out once.
+    sole_call: Option<&'a [Node]>,
+    /// What it does to the search path, if anything.
+    pub(super) new_path: Option<PathChange>,
 }
 
 /// What a whole query gives.
@@ -74,6 +76,7 @@ impl<'a> Walk<'a> {
             scopes: Vec::new(),
             rounds: Vec::new(),
             named_setting: None,
+            sole_call: None,
             new_path: None,
         }
     }

@@ -3,10 +3,10 @@
 use super::Established;
 use super::budget::Cancel;
 use super::guard::{Guard, shows_another};
-use super::names::{Meaning, Portal, Prepared};
+use super::names::{Elsewhere, Meaning, Portal, Prepared, cut};
 use super::pending::{Pending, Running};
 use super::server::told;
-use crate::classify::Reading;
+use crate::classify::{PathChange, Reading};
 use crate::wire::{
     Frame, WireError, bind, describe_portal, error_response, execute, frame, parameter_types, parse, parse_unnamed,
     query, query_text, ready_for_query, refusal_text, target_of,
@@ -16,6 +16,7 @@ use belay_model::{BindValue, Code, Denial, Effect, EndReason, Statement, Timesta
 use belay_policy::{Decision, Permit};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A message that waits for its verdict.
 pub(super) struct Judged {
@@ -57,15 +58,14 @@ impl Established {
                 Err(error) => return Err(broken(&error)),
             }
         }
-        if self.held || self.pending.len() >= super::PENDING_LIMIT {
+        if self.held || !self.has_room() {
             self.nudge();
         }
         Ok(())
     }
 
     pub(super) fn is_open_to_client(&self) -> bool {
-        let room = self.pending.len() < super::PENDING_LIMIT;
-        room && !self.over && !self.held && self.cancel == Cancel::None && self.judged.is_none()
+        self.has_room() && !self.over && !self.held && self.cancel == Cancel::None && self.judged.is_none()
     }
 
     fn take(&mut self, frame: Frame) -> Result<(), ProtocolError> {
@@ -117,7 +117,7 @@ impl Established {
             }
             _ => {
                 let (kind, name) = target_of(&bytes, 'C')?;
-                self.expect(Pending::Close(kind, Box::from(name)));
+                self.expect(Pending::Close(kind, Box::from(cut(name))));
             }
         }
         self.housekeeping(Housekeeping::OnPermitted, bytes);
@@ -152,7 +152,7 @@ impl Established {
 
     fn handle_parse(&mut self, bytes: Bytes) -> Result<(), WireError> {
         let (name, text) = parse(&bytes)?;
-        let (name, types) = (Box::from(name), parameter_types(&bytes)?);
+        let (name, types) = (Box::from(cut(name)), parameter_types(&bytes)?);
         let (text, reading) = self.classified(text);
         let mut reading = self.texts.declared(reading, &types);
         if self.names.is_full() {
@@ -167,39 +167,84 @@ impl Established {
     /// A Bind is judged like the statement it binds: the planner may run functions already here.
     fn handle_bind(&mut self, bytes: Bytes) -> Result<(), WireError> {
         let bound = bind(&bytes, self.recorder.keeps_values())?;
-        let prepared = match self.names.statement(bound.statement, &self.pending) {
-            Meaning::Known(prepared) => prepared,
-            Meaning::Foreign => foreign("prepared statement", bound.statement),
+        let statement = cut(bound.statement);
+        let prepared = match self.names.statement(statement, &self.pending) {
+            Meaning::Known(prepared) => Some(prepared),
+            Meaning::Foreign => None,
             Meaning::Unsettled => {
                 self.put_back(&bytes);
                 return Ok(());
             }
         };
-        let prepared = self.read_again(prepared);
+        self.renew();
+        let elsewhere = Elsewhere::new(&self.names, &self.pending);
+        let prepared = self.texts.bound(statement, prepared, &elsewhere);
+        if elsewhere.was_unsettled() {
+            self.put_back(&bytes);
+            return Ok(());
+        }
         let (mut reading, text) = (prepared.reading.clone(), Arc::clone(&prepared.text));
         if self.names.is_full() {
             reading = too_much("Bind");
         }
-        let name = Box::from(bound.portal);
+        let name = Box::from(cut(bound.portal));
         let portal = Arc::new(Portal::new(prepared, bound.values));
         self.judge(Judged { bytes, reading, text, what: What::Bind(name, portal) });
         Ok(())
     }
 
     fn handle_execute(&mut self, bytes: Bytes) -> Result<(), WireError> {
-        let name = execute(&bytes)?;
-        let (prepared, values, portal) = match self.names.portal(name, &self.pending) {
-            Meaning::Known(portal) => (Arc::clone(&portal.prepared), portal.values.clone(), Some(portal)),
-            Meaning::Foreign => (foreign("cursor", name), None, None),
+        let name = cut(execute(&bytes)?);
+        let portal = match self.names.portal(name, &self.pending) {
+            Meaning::Known(portal) => portal,
+            Meaning::Foreign => {
+                let Prepared { text, reading, .. } = &*foreign("cursor", name);
+                let (reading, text) = (reading.clone(), Arc::clone(text));
+                self.judge(Judged { bytes, reading, text, what: What::Execute(None, None) });
+                return Ok(());
+            }
             Meaning::Unsettled => {
                 self.put_back(&bytes);
                 return Ok(());
             }
         };
-        let prepared = self.read_again(prepared);
-        let (reading, text) = (prepared.reading.clone(), Arc::clone(&prepared.text));
-        self.judge(Judged { bytes, reading, text, what: What::Execute(values, portal) });
+        let Some(reading) = self.reading_of(&portal) else {
+            self.put_back(&bytes);
+            return Ok(());
+        };
+        let (text, values) = (Arc::clone(&portal.prepared.text), portal.values.clone());
+        self.judge(Judged { bytes, reading, text, what: What::Execute(values, Some(portal)) });
         Ok(())
+    }
+
+    /// What an Execute of a portal does; nothing where that depends on an answer that is still due. What names mean in
+    /// a query is settled when it is bound, and in other statements when they first run, so it has to be the same.
+    fn reading_of(&mut self, portal: &Portal) -> Option<Reading> {
+        let bound = &portal.prepared.reading;
+        if portal.doubtful.load(Ordering::Relaxed) {
+            return Some(Reading::refused(
+                Code::Ambiguous,
+                "a cursor of the portal's name was declared since".to_owned(),
+            ));
+        }
+        if portal.started.load(Ordering::Relaxed) {
+            let again = "sets search_path by a portal that was run before: use SET";
+            return Some(match bound.path {
+                PathChange::None => bound.clone(),
+                _ => Reading::refused(Code::GuardedSetting, again.to_owned()),
+            });
+        }
+        self.renew();
+        let elsewhere = Elsewhere::new(&self.names, &self.pending);
+        let now = self.texts.again(Arc::clone(&portal.prepared), &elsewhere);
+        if elsewhere.was_unsettled() {
+            return None;
+        }
+        if now.reading != *bound {
+            let because = "what it names means something else than when it was bound: bind it again";
+            return Some(Reading::refused(Code::Ambiguous, because.to_owned()));
+        }
+        Some(now.reading.clone())
     }
 
     /// Puts a message back until the answers that settle it are in.
@@ -216,22 +261,12 @@ impl Established {
             return (Arc::from(String::from_utf8_lossy(text).into_owned()), Reading::refused(Code::Opaque, because));
         };
         self.renew();
-        let (names, pending) = (&self.names, &self.pending);
-        // SQL's EXECUTE also reaches what the protocol has prepared.
-        let mut reading = self.texts.read(text, |name| match names.statement(name.as_bytes(), pending) {
-            Meaning::Known(prepared) => Some(Arc::clone(&prepared.text)),
-            Meaning::Unsettled | Meaning::Foreign => None,
-        });
+        // A Parse may depend on answers that are still due, but it runs nothing, and its Bind waits for them.
+        let mut reading = self.texts.read(text, &Elsewhere::new(&self.names, &self.pending));
         if self.texts.is_full(&reading) {
             reading = too_much("PREPARE");
         }
         (Arc::from(text), reading)
-    }
-
-    /// What was prepared is read again where names may mean something else than they did then.
-    fn read_again(&mut self, prepared: Arc<Prepared>) -> Arc<Prepared> {
-        self.renew();
-        self.texts.again(prepared)
     }
 
     /// Takes a new catalog into use, with the places that masked columns have in it.
@@ -261,10 +296,7 @@ impl Established {
         let Judged { bytes, reading, text, what } = judged;
         let statements = Arc::clone(&reading.statements);
         if matches!(what, What::Query | What::Execute(..)) {
-            if statements.iter().any(|statement| statement.verb == "DISCARD ALL") {
-                self.names.forget_all();
-                self.texts.forget_prepared();
-            }
+            self.names.declared(&reading.names, &self.pending);
             self.texts.sent(&reading);
         }
         let due = match what {
@@ -273,16 +305,19 @@ impl Established {
                 self.out.push_back(record);
                 let mut running = Running::new(number, &statements, now);
                 running.guard = self.guard(&permit, &statements);
-                running.path = reading.path;
+                running.reading = reading;
                 Pending::Query(running)
             }
             What::Execute(values, portal) => {
                 let (number, record) = self.recorder.permitted(text, values, &statements, now);
                 self.out.push_back(record);
                 let mut running = Running::new(number, &statements, now);
+                if let Some(portal) = &portal {
+                    portal.started.store(true, Ordering::Relaxed);
+                }
                 running.guard = self.execute_guard(&permit, &statements, portal.as_deref(), &bytes);
                 running.portal = portal;
-                running.path = reading.path;
+                running.reading = reading;
                 Pending::Execute(running)
             }
             What::Parse(name, prepared) => Pending::Parse(name, prepared),
@@ -292,10 +327,10 @@ impl Established {
         self.out.push_back(Output::ToUpstream(UpstreamBytes::statement(permit, bytes)));
     }
 
-    /// What guards the results of a message, where the grant has masks.
+    /// What guards the results of a message, where the grant has masks or the message shows what none does.
     fn guard(&mut self, permit: &Permit, statements: &Arc<[Statement]>) -> Option<Box<Guard>> {
-        self.masking.on |= !permit.masks().is_empty();
-        self.masking.on.then(|| Box::new(Guard::new(Box::from(permit.masks()), Arc::clone(statements))))
+        let masked = !permit.masks().is_empty();
+        (self.masking.on || masked).then(|| Box::new(Guard::new(Box::from(permit.masks()), Arc::clone(statements))))
     }
 
     /// The same for an Execute. Its rows come without a description, so the target is asked for one.

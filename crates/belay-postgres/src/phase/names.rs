@@ -1,11 +1,12 @@
 //! Prepared statements and portals, as the target has acknowledged them.
 
-use super::pending::Pending;
-use crate::classify::Reading;
+use super::pending::{Ended, Pending};
+use crate::classify::{Reading, SqlName};
 use crate::mask::RowMask;
 use belay_model::{BindValue, Statement};
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// How many prepared statements or portals a connection may keep.
@@ -35,7 +36,7 @@ impl Prepared {
         Arc::new(Prepared { text, types: Box::default(), reading: Reading::of(statements), mark: Prepared::FIXED })
     }
 
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         self.text.len() + size_of_val(&*self.types)
     }
 }
@@ -52,6 +53,10 @@ pub(super) struct Portal {
     pub(super) mask: OnceLock<RowMask>,
     /// What its Executes have returned so far.
     pub(super) returned: Returned,
+    /// An Execute of it was sent.
+    pub(super) started: AtomicBool,
+    /// SQL has declared a cursor of its name since.
+    pub(super) doubtful: AtomicBool,
 }
 
 /// Rows and bytes.
@@ -74,10 +79,11 @@ impl Returned {
 
 impl Portal {
     pub(super) fn new(prepared: Arc<Prepared>, values: Option<Vec<BindValue>>) -> Portal {
-        Portal { prepared, values, mask: OnceLock::new(), returned: Returned::default() }
+        let (started, doubtful) = (AtomicBool::new(false), AtomicBool::new(false));
+        Portal { prepared, values, mask: OnceLock::new(), returned: Returned::default(), started, doubtful }
     }
 
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         let size = |value: &BindValue| match value {
             BindValue::Text(text) | BindValue::Binary(text) => text.len() + VALUE,
             BindValue::Null | BindValue::Masked | BindValue::Long(_) => VALUE,
@@ -88,6 +94,11 @@ impl Portal {
 
 /// What a value takes beside its text.
 const VALUE: usize = size_of::<BindValue>();
+
+/// A name as the server keeps it: it looks for names by their first 63 bytes.
+pub(super) fn cut(name: &[u8]) -> &[u8] {
+    name.get(..63).unwrap_or(name)
+}
 
 /// What a name in a Bind means.
 pub(super) enum Meaning<T> {
@@ -152,6 +163,41 @@ impl Names {
         *self = Names::default();
     }
 
+    /// What a statement ended is gone. The unnamed statement, which SQL cannot reach, stays.
+    pub(super) fn ended(&mut self, ended: Ended, names: &[SqlName]) {
+        match ended {
+            Ended::OnePrepared => {
+                for name in names {
+                    if let SqlName::Deallocates { name } = name {
+                        self.closed(b'S', name.as_bytes());
+                    }
+                }
+            }
+            Ended::AllPrepared | Ended::Everything => {
+                self.statements.retain(|name, _| name.is_empty());
+                self.texts = self.statements.values().map(|prepared| prepared.size()).sum();
+                if ended == Ended::Everything {
+                    self.transaction_ended();
+                }
+            }
+            Ended::Committed | Ended::RolledBack => {}
+        }
+    }
+
+    /// A message was sent that declares these cursors.
+    pub(super) fn declared(&self, names: &[SqlName], pending: &VecDeque<Pending>) {
+        for name in names {
+            let SqlName::Declares { name } = name else { continue };
+            let sent = pending.iter().filter_map(|due| match due {
+                Pending::Bind(bound, portal) if **bound == *name.as_bytes() => Some(portal),
+                _ => None,
+            });
+            for portal in sent.chain(self.portals.get(name.as_bytes())) {
+                portal.doubtful.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// The statement called `name`, the answers in `pending` still being due.
     ///
     /// A Parse of this batch counts as done: if it fails, the target skips the Bind too. A Parse of an earlier batch
@@ -196,5 +242,44 @@ impl Names {
             Some(portal) => Meaning::Known(Arc::clone(portal)),
             None => Meaning::Foreign,
         }
+    }
+}
+
+/// What the protocol has made, as a text of SQL meets it.
+pub(super) struct Elsewhere<'a> {
+    names: &'a Names,
+    pending: &'a VecDeque<Pending>,
+    unsettled: Cell<bool>,
+}
+
+impl<'a> Elsewhere<'a> {
+    pub(super) fn new(names: &'a Names, pending: &'a VecDeque<Pending>) -> Elsewhere<'a> {
+        Elsewhere { names, pending, unsettled: Cell::new(false) }
+    }
+
+    /// The prepared statement called `name`.
+    pub(super) fn statement(&self, name: &[u8]) -> Option<Arc<Prepared>> {
+        self.known(self.names.statement(name, self.pending))
+    }
+
+    /// The portal called `name`.
+    pub(super) fn portal(&self, name: &[u8]) -> Option<Arc<Portal>> {
+        self.known(self.names.portal(name, self.pending))
+    }
+
+    fn known<T>(&self, meaning: Meaning<T>) -> Option<T> {
+        match meaning {
+            Meaning::Known(made) => Some(made),
+            Meaning::Foreign => None,
+            Meaning::Unsettled => {
+                self.unsettled.set(true);
+                None
+            }
+        }
+    }
+
+    /// Whether a name was asked for whose meaning depends on an answer that is still due.
+    pub(super) fn was_unsettled(&self) -> bool {
+        self.unsettled.get()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::guard::Guard;
 use super::names::{Portal, Prepared};
-use crate::classify::PathChange;
+use crate::classify::Reading;
 use belay_model::{Code, Denial, Statement, Timestamp};
 use std::sync::Arc;
 
@@ -54,10 +54,41 @@ pub(super) struct Running {
     pub(super) guard: Option<Box<Guard>>,
     /// The portal it runs.
     pub(super) portal: Option<Arc<Portal>>,
-    /// What it does to the search path.
-    pub(super) path: PathChange,
+    /// What its text does.
+    pub(super) reading: Reading,
+    /// What it ended, as its command tag says.
+    pub(super) ended: Option<Ended>,
     /// It may open a transaction, so that `status` may be behind.
     opens: bool,
+}
+
+/// What a statement ended that the gateway keeps account of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The transaction, and what was set in it stays.
+    Committed,
+    /// The transaction, and what was set in it is gone.
+    RolledBack,
+    /// One prepared statement.
+    OnePrepared,
+    /// All of them.
+    AllPrepared,
+    /// All that the session kept.
+    Everything,
+}
+
+impl Ended {
+    /// What a command tag says that it ended. The tag of ROLLBACK TO is that of ROLLBACK.
+    pub(super) fn of(tag: &[u8]) -> Option<Ended> {
+        match tag {
+            b"COMMIT\0" => Some(Ended::Committed),
+            b"ROLLBACK\0" => Some(Ended::RolledBack),
+            b"DEALLOCATE\0" => Some(Ended::OnePrepared),
+            b"DEALLOCATE ALL\0" => Some(Ended::AllPrepared),
+            b"DISCARD ALL\0" => Some(Ended::Everything),
+            _ => None,
+        }
+    }
 }
 
 impl Running {
@@ -72,9 +103,17 @@ impl Running {
             stopped: None,
             guard: None,
             portal: None,
-            path: PathChange::None,
+            reading: Reading::of(Arc::from([])),
+            ended: None,
             opens,
         }
+    }
+
+    /// One of its statements is complete.
+    pub(super) fn complete(&mut self, tag: &[u8]) {
+        let [only] = &*self.reading.statements else { return };
+        let ended = Ended::of(tag);
+        self.ended = ended.filter(|ended| *ended != Ended::RolledBack || only.verb != "ROLLBACK TO");
     }
 
     /// So many more rows, as a command tag says.
@@ -107,6 +146,21 @@ impl Pending {
     /// Whether ReadyForQuery is what ends it.
     pub(super) fn ends_with_ready(&self) -> bool {
         matches!(self, Pending::Query(_) | Pending::RefusedQuery(_) | Pending::Spoiling | Pending::Sync)
+    }
+
+    /// Whether it runs a statement.
+    pub(super) fn runs(&self) -> bool {
+        matches!(self, Pending::Query(_) | Pending::Execute(_))
+    }
+
+    /// Bytes of the client's that it holds on to.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Pending::Parse(name, prepared) => name.len() + prepared.size(),
+            Pending::Bind(name, portal) => name.len() + portal.size(),
+            Pending::Close(_, name) => name.len(),
+            _ => 0,
+        }
     }
 
     /// The statement, if one runs.

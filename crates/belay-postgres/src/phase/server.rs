@@ -123,13 +123,11 @@ impl Established {
         if self.stop.as_ref().is_some_and(Stop::withholds) {
             return Watch::WITHHELD;
         }
-        if !self.masking.on {
-            return Watch::NOTHING;
-        }
         match self.pending.front() {
             Some(Pending::Query(running) | Pending::Execute(running)) => {
                 running.guard.as_ref().map_or(Watch::NOTHING, |guard| guard.watch())
             }
+            _ if !self.masking.on => Watch::NOTHING,
             // Nothing that is due returns rows.
             _ => Watch { rows: Way::Open, copy: Way::Open, frame: Way::Pass },
         }
@@ -249,6 +247,9 @@ impl Established {
 
     fn handle_complete(&mut self, tag: u8, body: &[u8], now: Timestamp) {
         let rows = if tag == b'C' { rows_of_tag(body) } else { None };
+        if tag == b'C' {
+            self.note_ended(body);
+        }
         match self.pending.front_mut() {
             Some(Pending::Query(running)) if tag != b's' => {
                 running.add_rows(rows);
@@ -264,6 +265,15 @@ impl Established {
         }
     }
 
+    /// Takes account of what the statement has ended.
+    fn note_ended(&mut self, tag: &[u8]) {
+        let Some(running) = self.pending.front_mut().and_then(Pending::running) else { return };
+        running.complete(tag);
+        if let Some(ended) = running.ended {
+            self.names.ended(ended, &running.reading.names);
+        }
+    }
+
     fn pop_execute(&mut self, now: Timestamp) {
         if let Some(Pending::Execute(_)) = self.pending.front()
             && let Some(Pending::Execute(running)) = self.answered()
@@ -274,7 +284,8 @@ impl Established {
 
     /// A statement was answered in full.
     fn finished(&mut self, running: Running, now: Timestamp) {
-        self.texts.answered(&running.path, running.sqlstate.is_some());
+        let alone = !self.pending.iter().any(Pending::runs);
+        self.texts.answered(&running, alone);
         self.went_wrong |= running.sqlstate.is_some();
         self.after_bytes.push(self.recorder.outcome(running, self.status, now));
     }
@@ -342,7 +353,7 @@ impl Established {
         self.pop_execute(now);
         while self.pending.front().is_some_and(|due| !due.ends_with_ready()) {
             if let Some(Pending::Execute(running)) = self.answered() {
-                self.texts.answered(&running.path, true);
+                self.texts.skipped(&running);
                 self.after_bytes.push(self.recorder.skipped(running.statement, self.status, now));
             }
         }
@@ -372,11 +383,9 @@ impl Established {
             self.names.transaction_ended();
         }
         let ready = self.take_answers(now)?;
-        if self.status == TransactionStatus::Idle {
-            let whole = before == TransactionStatus::Idle && !self.went_wrong;
-            self.texts.idle(whole);
-            self.went_wrong = false;
-        }
+        let idle = self.status == TransactionStatus::Idle;
+        self.texts.ready(!idle, before == TransactionStatus::Idle && !self.went_wrong);
+        self.went_wrong &= !idle;
         Ok(ready)
     }
 

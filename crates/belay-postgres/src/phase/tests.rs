@@ -2,6 +2,7 @@
 
 mod budgets;
 mod masks;
+mod run_by_name;
 
 use super::{Established, Outset};
 use crate::catalog::keep::CatalogCell;
@@ -98,6 +99,7 @@ impl Wire {
                 Output::Close(reason) => self.closed = Some(reason),
                 Output::Cancel => self.asked.push('C'),
                 Output::Look => self.asked.push('L'),
+                Output::Settle(_) | Output::Answer(_) => self.asked.push('S'),
                 Output::Decide(statements) => {
                     let statements = self.seen(&statements);
                     let decision = decide(&self.grant, &statements, self.now);
@@ -283,7 +285,10 @@ fn an_error_of_the_target_hides_a_refusal_behind_it() {
 #[test]
 fn a_bind_waits_where_a_parse_of_an_earlier_batch_is_not_answered() {
     let mut wire = Wire::new();
-    wire.client(&[parse("a", "SELECT 1"), sync(), bind("", "a"), execute(""), sync()].concat());
+    wire.client(&[parse("a", "SELECT 1"), sync()].concat());
+    wire.target(&[message(b'1', b""), ready(b'I')].concat());
+    wire.target_got();
+    wire.client(&[parse("a", "SELECT 2"), sync(), bind("", "a"), execute(""), sync()].concat());
     assert_eq!(wire.target_got(), "PS");
     wire.target(&[failed("42P05"), ready(b'I')].concat());
     assert_eq!(wire.target_got(), "BES");

@@ -1,36 +1,31 @@
 //! Reads the texts of one connection: with the target's catalog as it is, and under the search path that is in force.
-//!
-//! The server tells of a new search path only from version 18 on, so it is followed here: a statement that was sent and
-//! is not answered may have set it or not, and the end of a transaction may have taken it back. While several paths are
-//! possible, a text has to mean the same under each.
+//! While several paths are possible, a text has to mean the same under each.
 
-use super::names::Prepared;
+use super::in_sql::InSql;
+use super::names::{Elsewhere, Prepared};
+use super::paths::Paths;
+use super::pending::{Ended, Running};
+use super::run_by_name::{refuse, run, run_portal};
 use crate::catalog::keep::{CatalogCell, Edition};
 use crate::classify::{PathChange, Place, Reading, SearchPath, SqlName};
 use belay_model::{Code, Effect, Statement};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Statements that SQL's own PREPARE made, and texts that one name may stand for.
-const PREPARED: usize = 1_000;
-const PER_NAME: usize = 8;
+/// Relations that one message may come to by names of statements.
+const TAKEN_OVER: usize = 100_000;
 
 /// What reads a connection's texts.
 pub(super) struct Texts {
     cell: Arc<CatalogCell>,
     role: String,
     default_path: SearchPath,
-    /// Paths of which one is in force, once everything that was sent is answered.
-    settled: Vec<SearchPath>,
-    /// Paths that the end of the transaction may bring back.
-    before: Vec<SearchPath>,
-    /// What was sent and is not answered, in order.
-    sent: VecDeque<PathChange>,
+    paths: Paths,
     edition: Option<Edition>,
     place: Option<Place>,
     /// Goes up whenever texts may mean something else than before.
     mark: u64,
-    prepared: HashMap<String, Vec<Arc<str>>>,
+    in_sql: InSql,
 }
 
 impl Texts {
@@ -40,13 +35,11 @@ impl Texts {
             cell,
             role: role.to_owned(),
             default_path: path.clone(),
-            settled: vec![path],
-            before: Vec::new(),
-            sent: VecDeque::new(),
+            paths: Paths::new(path),
             edition: None,
             place: None,
             mark: 0,
-            prepared: HashMap::new(),
+            in_sql: InSql::default(),
         }
     }
 
@@ -61,11 +54,18 @@ impl Texts {
         Some(current)
     }
 
-    /// What a text does. `others` are the texts that the protocol's own prepared statements have by their names.
-    pub(super) fn read(&mut self, text: &str, others: impl Fn(&str) -> Option<Arc<str>>) -> Reading {
-        let mut reading = self.look(text);
-        if reading.names.iter().any(|name| matches!(name, SqlName::Executes { .. })) {
-            self.executed(&mut reading, others);
+    /// What a text does. What it names in SQL may have been made `elsewhere`.
+    pub(super) fn read(&mut self, text: &str, elsewhere: &Elsewhere<'_>) -> Reading {
+        self.settle();
+        let mut reading = self.look(text, self.place.as_ref());
+        let unsettled = !self.paths.is_settled();
+        let around =
+            if unsettled && ends_within(&reading) { self.place_of(self.paths.possible_afterwards()) } else { None };
+        if around.is_some() {
+            reading = self.look(text, around.as_ref());
+        }
+        if reading.names.iter().any(|name| matches!(name, SqlName::Executes { .. } | SqlName::Fetches { .. })) {
+            self.follow(&mut reading, around.as_ref().or(self.place.as_ref()), elsewhere);
         }
         if reading.statements.iter().any(|statement| statement.code == Some(Code::UnknownName)) {
             self.cell.nudge();
@@ -74,14 +74,41 @@ impl Texts {
     }
 
     /// A prepared statement as it would be read now.
-    pub(super) fn again(&mut self, prepared: Arc<Prepared>) -> Arc<Prepared> {
-        if prepared.mark == self.mark() || prepared.mark == Prepared::FIXED {
+    pub(super) fn again(&mut self, prepared: Arc<Prepared>, elsewhere: &Elsewhere<'_>) -> Arc<Prepared> {
+        let same = prepared.mark == self.mark() && prepared.reading.names.is_empty();
+        if same || prepared.mark == Prepared::FIXED {
             return prepared;
         }
-        let reading = self.read(&prepared.text, |_| None);
+        let reading = self.read(&prepared.text, elsewhere);
         let reading = self.declared(reading, &prepared.types);
         let (text, types) = (Arc::clone(&prepared.text), prepared.types.clone());
         Arc::new(Prepared { text, types, reading, mark: self.mark() })
+    }
+
+    /// What a Bind of a name binds: what the protocol has prepared, or what SQL has, or either, where it is not known
+    /// which one is left.
+    pub(super) fn bound(
+        &mut self,
+        name: &[u8],
+        prepared: Option<Arc<Prepared>>,
+        elsewhere: &Elsewhere<'_>,
+    ) -> Arc<Prepared> {
+        let name = String::from_utf8_lossy(name);
+        self.settle();
+        match prepared {
+            Some(prepared) if self.in_sql.of(&name).is_empty() => self.again(prepared, elsewhere),
+            prepared => {
+                let mut statement = Statement::new(Effect::Read, "EXECUTE");
+                let texts = self.in_sql.of(&name);
+                let text = match (texts, &prepared) {
+                    ([only], None) => Arc::clone(only),
+                    _ => Arc::from(format!("<prepared statement `{name}`>")),
+                };
+                let readings = self.readings(texts, prepared.as_deref(), self.place.as_ref());
+                run(&mut statement, &name, &readings);
+                Prepared::fixed(text, Arc::from([statement]))
+            }
+        }
     }
 
     /// What a text does whose parameters have these types.
@@ -94,150 +121,133 @@ impl Texts {
 
     /// What a reading of now holds for.
     pub(super) fn mark(&mut self) -> u64 {
-        if self.place.is_none() {
-            self.settle();
-        }
+        self.settle();
         self.mark
     }
 
-    fn look(&mut self, text: &str) -> Reading {
-        if self.place.is_none() {
-            self.settle();
-        }
-        match (&self.edition, &self.place) {
+    fn look(&self, text: &str, place: Option<&Place>) -> Reading {
+        match (&self.edition, place) {
             (Some(edition), Some(place)) if self.cell.current().is_some() => edition.classifier.read(text, place),
+            (Some(_), None) => {
+                let because = "more search paths may be in force than can be followed: connect again";
+                Reading::refused(Code::Ambiguous, because.to_owned())
+            }
             _ => Reading::refused(Code::NotReady, "the target's catalog could not be read for too long".to_owned()),
         }
     }
 
     /// The place from which texts are read, after something has changed.
     fn settle(&mut self) {
-        self.mark += 1;
-        let Some(edition) = &self.edition else { return };
-        let mut paths = self.settled.clone();
-        let mut add = |path: &SearchPath| {
-            if !paths.contains(path) {
-                paths.push(path.clone());
-            }
-        };
-        for change in &self.sent {
-            match change {
-                PathChange::None => {}
-                PathChange::To(path) => add(path),
-                PathChange::Among(several) => several.iter().for_each(&mut add),
-                PathChange::Back => self.before.iter().for_each(&mut add),
-            }
+        if self.place.is_none() {
+            self.mark += 1;
+            self.place = self.place_of(self.paths.possible());
         }
-        self.place = Some(edition.classifier.place(paths, Some(self.default_path.clone()), &self.role));
     }
 
-    /// What EXECUTE runs is part of the statement.
-    fn executed(&mut self, reading: &mut Reading, others: impl Fn(&str) -> Option<Arc<str>>) {
+    fn place_of(&self, paths: Option<Vec<SearchPath>>) -> Option<Place> {
+        let edition = self.edition.as_ref()?;
+        Some(edition.classifier.place(paths?, Some(self.default_path.clone()), &self.role))
+    }
+
+    /// What EXECUTE and FETCH run is part of the statement.
+    fn follow(&self, reading: &mut Reading, place: Option<&Place>, elsewhere: &Elsewhere<'_>) {
         let mut statements = reading.statements.to_vec();
+        let mut here = InSql::default();
+        here.prepared(&reading.names);
+        let (mut known, mut taken_over) = (HashMap::new(), 0);
         for name in reading.names.iter() {
-            let SqlName::Executes { statement, name } = name else { continue };
-            let texts: Vec<Arc<str>> =
-                self.prepared.get(name).into_iter().flatten().cloned().chain(others(name)).collect();
+            let (SqlName::Executes { statement, .. } | SqlName::Fetches { statement, .. }) = name else { continue };
             let Some(outer) = statements.get_mut(*statement) else { continue };
-            if texts.len() > PER_NAME {
-                outer.effect = Effect::Opaque;
-                outer.code = Some(Code::Ambiguous);
-                outer.because = Some(format!("{name} may be one of many prepared statements"));
+            if taken_over > TAKEN_OVER {
+                refuse(outer, Code::TooLarge, "the message runs too many statements by their names");
+                continue;
             }
-            for inner in texts.iter().flat_map(|text| self.look(text).statements.to_vec()) {
-                take_over(outer, inner);
+            match name {
+                SqlName::Executes { name, .. } => {
+                    let readings = known.entry(name).or_insert_with(|| {
+                        let texts = [self.in_sql.of(name), here.of(name)].concat();
+                        let prepared = elsewhere.statement(name.as_bytes());
+                        self.readings(&texts, prepared.as_deref(), place)
+                    });
+                    run(outer, name, readings);
+                    if !matches!(reading.path, PathChange::None | PathChange::Back) {
+                        refuse(outer, Code::Ambiguous, "the same message sets search_path: send them one by one");
+                    }
+                }
+                SqlName::Fetches { name, .. } => {
+                    if let Some(portal) = elsewhere.portal(name.as_bytes()) {
+                        run_portal(outer, &portal.prepared.reading);
+                    }
+                }
+                SqlName::Prepares { .. } | SqlName::Declares { .. } | SqlName::Deallocates { .. } => {}
             }
+            taken_over += 1 + outer.accesses.len() + outer.relations.len();
         }
         reading.statements = statements.into();
     }
 
+    fn readings(&self, texts: &[Arc<str>], prepared: Option<&Prepared>, place: Option<&Place>) -> Vec<Reading> {
+        let made = texts.iter().map(|text| self.look(text, place));
+        made.chain(prepared.map(|prepared| self.declared(self.look(&prepared.text, place), &prepared.types))).collect()
+    }
+
     /// A message was sent to the target.
     pub(super) fn sent(&mut self, reading: &Reading) {
-        self.prepare(reading);
-        if matches!(reading.path, PathChange::None) {
-            return;
+        self.in_sql.prepared(&reading.names);
+        if !matches!(reading.path, PathChange::None) {
+            self.paths.sent(&reading.path);
+            self.place = None;
         }
-        self.sent.push_back(reading.path.clone());
-        self.place = None;
     }
 
-    /// It was answered.
-    pub(super) fn answered(&mut self, change: &PathChange, failed: bool) {
-        if matches!(change, PathChange::None) {
-            return;
+    /// It was answered, with nothing behind it under way where it is `alone`.
+    pub(super) fn answered(&mut self, running: &Running, alone: bool) {
+        if alone && let Some(ended) = &running.ended {
+            self.forget(running, *ended);
         }
-        self.sent.pop_front();
-        self.place = None;
-        match change {
-            PathChange::To(path) if !failed => {
-                let before = std::mem::replace(&mut self.settled, vec![path.clone()]);
-                self.may_come_back(before);
+        if !matches!(running.reading.path, PathChange::None) {
+            self.paths.answered(&running.reading.path, running.sqlstate.is_some(), running.ended);
+            self.place = None;
+        }
+    }
+
+    /// It was skipped.
+    pub(super) fn skipped(&mut self, running: &Running) {
+        if !matches!(running.reading.path, PathChange::None) {
+            self.paths.answered(&running.reading.path, true, None);
+            self.place = None;
+        }
+    }
+
+    fn forget(&mut self, running: &Running, ended: Ended) {
+        match ended {
+            Ended::AllPrepared | Ended::Everything => self.in_sql = InSql::default(),
+            Ended::OnePrepared => {
+                for name in running.reading.names.iter() {
+                    if let SqlName::Deallocates { name } = name {
+                        self.in_sql.deallocated(name);
+                    }
+                }
             }
-            PathChange::Among(several) => self.may_be(several.clone()),
-            PathChange::Back => self.may_be(self.before.clone()),
-            PathChange::To(_) | PathChange::None => {}
+            Ended::Committed | Ended::RolledBack => {}
         }
     }
 
-    /// No transaction is open any more. `whole` where it was one message's own, which went well.
-    pub(super) fn idle(&mut self, whole: bool) {
-        if self.before.is_empty() {
-            return;
+    /// The target is ready; a transaction block is open or not. `whole` where none was before either, and all went well.
+    pub(super) fn ready(&mut self, in_block: bool, whole: bool) {
+        if !self.paths.is_settled() {
+            self.place = None;
         }
-        let before = std::mem::take(&mut self.before);
-        if !whole {
-            self.may_be(before);
-        }
-        self.place = None;
+        self.paths.ready(in_block, whole);
     }
 
-    /// Everything that the session kept is given up.
-    pub(super) fn forget_prepared(&mut self) {
-        self.prepared.clear();
-    }
-
-    fn may_be(&mut self, paths: Vec<SearchPath>) {
-        for path in paths {
-            if !self.settled.contains(&path) {
-                self.settled.push(path);
-            }
-        }
-    }
-
-    fn may_come_back(&mut self, paths: Vec<SearchPath>) {
-        for path in paths {
-            if !self.before.contains(&path) && !self.settled.contains(&path) {
-                self.before.push(path);
-            }
-        }
-    }
-
-    fn prepare(&mut self, reading: &Reading) {
-        for name in reading.names.iter() {
-            let SqlName::Prepares { name, text } = name else { continue };
-            if self.prepared.len() >= PREPARED && !self.prepared.contains_key(name) {
-                // The name stands for nothing that is known, and EXECUTE of it is refused.
-                continue;
-            }
-            let texts = self.prepared.entry(name.clone()).or_default();
-            if texts.len() <= PER_NAME && !texts.contains(text) {
-                texts.push(Arc::clone(text));
-            }
-        }
-    }
-
-    /// Whether another statement can be prepared in SQL.
+    /// Whether what the message prepares in SQL has room.
     pub(super) fn is_full(&self, reading: &Reading) -> bool {
-        self.prepared.len() >= PREPARED && reading.names.iter().any(|name| matches!(name, SqlName::Prepares { .. }))
+        !self.in_sql.has_room_for(&reading.names)
     }
 }
 
-/// What `inner` does, `outer` does.
-fn take_over(outer: &mut Statement, inner: Statement) {
-    if inner.effect > outer.effect {
-        (outer.effect, outer.code, outer.because) = (inner.effect, inner.code, inner.because);
-    }
-    outer.relations.extend(inner.relations);
-    outer.accesses.extend(inner.accesses);
-    outer.calls.extend(inner.calls);
+/// Whether a message may end a transaction before its last statement is read.
+fn ends_within(reading: &Reading) -> bool {
+    reading.statements.len() > 1 && matches!(reading.path, PathChange::Back | PathChange::Among(_))
 }

@@ -173,6 +173,8 @@ fn a_type_that_is_not_text_is_null() {
 fn what_a_cursor_or_an_sql_prepared_statement_shows_is_masked_by_its_origin() {
     for text in ["FETCH 10 FROM c1", "EXECUTE s1"] {
         let mut wire = masked_wire();
+        wire.client(&query("PREPARE s1 AS SELECT email, id FROM c"));
+        wire.target(&[complete("PREPARE"), ready(b'I')].concat());
         wire.client(&query(text));
         wire.target(&select_of(&[EMAIL, ID], &[&["secret@home", "1"]]));
         assert_eq!(rows(&wire), ["*******home 1"], "{text}");
