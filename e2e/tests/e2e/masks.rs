@@ -208,6 +208,10 @@ fn a_row_filter_is_not_gone_round_through_a_partition() {
         let approved = world.belay.json("bob", &["approve", asked["id"].as_str().unwrap()]);
         let ticket = world.belay.claim("alice", approved["grant"]["id"].as_str().unwrap());
         assert_eq!(world.sql(&ticket, &format!("SELECT email FROM {filtered}")).ok().out, "");
+        for explain in ["EXPLAIN", "EXPLAIN ANALYZE"] {
+            let refused = world.sql(&ticket, &format!("{explain} SELECT email FROM {filtered} WHERE id = 1"));
+            assert!(refused.err.contains("its plan tells of rows that are not shown [BLY-"), "{}", refused.err);
+        }
         let refused = world.sql(&ticket, &format!("SELECT email FROM {round}"));
         assert!(refused.err.contains(&format!("which shares rows with public.{filtered} [BLY-")), "{}", refused.err);
         let role = world.role(&ticket);
