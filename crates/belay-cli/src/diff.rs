@@ -71,7 +71,7 @@ fn row_listed(table: &RowsOfTable, row: &ChangedRow) -> String {
         (Some(before), Some(after)) => {
             let mut parts: Vec<String> = of_key(table, before);
             for (at, column) in table.columns.iter().enumerate() {
-                let (old, new) = (before.get(at).unwrap_or(&None), after.get(at).unwrap_or(&None));
+                let (old, new) = (before.get(at).and_then(Option::as_ref), after.get(at).and_then(Option::as_ref));
                 if old != new {
                     parts.push(format!("{column}: {} -> {}", value(old), value(new)));
                 }
@@ -87,16 +87,16 @@ fn row_listed(table: &RowsOfTable, row: &ChangedRow) -> String {
 
 fn of_key(table: &RowsOfTable, row: &[Option<String>]) -> Vec<String> {
     let place = |key: &String| table.columns.iter().position(|column| column == key);
-    let one = |key: &String| Some(format!("{key}={}", value(row.get(place(key)?)?)));
+    let one = |key: &String| Some(format!("{key}={}", value(row.get(place(key)?)?.as_ref())));
     table.key.iter().filter_map(one).collect()
 }
 
 fn whole(table: &RowsOfTable, row: &[Option<String>]) -> String {
     let pairs = table.columns.iter().zip(row);
-    pairs.map(|(column, found)| format!("{column}={}", value(found))).collect::<Vec<_>>().join("  ")
+    pairs.map(|(column, found)| format!("{column}={}", value(found.as_ref()))).collect::<Vec<_>>().join("  ")
 }
 
-fn value(value: &Option<String>) -> String {
+fn value(value: Option<&String>) -> String {
     let Some(text) = value else { return "NULL".to_owned() };
     if text.chars().count() <= VALUE_MOST {
         return quoted(text);

@@ -88,9 +88,18 @@ impl Out {
         }
     }
 
-    /// Writes a line of data for people, with nothing in it that could steer the terminal.
-    pub(crate) fn data_cleanly(&self, line: &str) {
-        self.data(&clean(line));
+    /// Writes lines of data for people, with nothing in them that could steer the terminal.
+    pub(crate) fn lines(&self, lines: &[String]) {
+        for line in lines {
+            self.data(&clean(line));
+        }
+    }
+
+    /// Says these lines.
+    pub(crate) fn say_lines(&self, lines: &[String]) {
+        for line in lines {
+            self.say(line);
+        }
     }
 
     #[allow(clippy::unused_self, reason = "whoever may write has an `Out`")]

@@ -61,6 +61,7 @@ impl FromStr for Effect {
 }
 
 /// The effects a grant allows. Session effects come with every grant.
+#[allow(clippy::struct_excessive_bools, reason = "each effect is there or not, whatever the others are")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Effects {
     /// Reading rows.

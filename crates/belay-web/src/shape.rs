@@ -20,8 +20,8 @@ pub use access::{Because, Can, CanAnswer, NearestChange, Policy};
 pub use audit::{AuditEntry, Verification};
 pub use bounds::{Bounds, Budgets, RowFilter};
 pub use change::{
-    ApprovePlan, ChangedRow, ChangedTable, KeptChange, Plan, Revert, RevertPart, RowConflict, Rows, RowsOfTable, Statement,
-    WriteOutcome,
+    ApprovePlan, ChangedRow, ChangedTable, KeptChange, Plan, Revert, RevertPart, RowConflict, Rows, RowsOfTable,
+    Statement, WriteOutcome,
 };
 pub use gateway::{Gateway, Me};
 pub use grant::{Extend, Grant, GrantToken, Narrow, Review};

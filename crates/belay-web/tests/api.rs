@@ -65,7 +65,14 @@ impl Server {
         }
         let listen: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let limits = ConnectionLimits { total: 8, per_session: 2 };
-        let gateway_config = GatewayConfig { listen, limits, threads: Some(1), warn_before: Vec::new(), notify: None, keeping: Keeping::default() };
+        let gateway_config = GatewayConfig {
+            listen,
+            limits,
+            threads: Some(1),
+            warn_before: Vec::new(),
+            notify: None,
+            keeping: Keeping::default(),
+        };
         let gateway = Arc::new(Gateway::start(&gateway_config, parts, &[]).await.unwrap());
         let tls = foundation.identity.http().unwrap();
         let (api, admin) =

@@ -36,7 +36,7 @@ pub(crate) fn tell(what: &str, outcome: &WriteOutcome, out: &Out) -> Result<Exit
             let verb = if outcome.outcome == "applied" { "applied" } else { "gave back" };
             if !outcome.conflicts.is_empty() {
                 out.say("left as they are, because they have changed since:");
-                diff::conflicts(&outcome.conflicts).iter().for_each(|line| out.say(line));
+                out.say_lines(&diff::conflicts(&outcome.conflicts));
             }
             out.say(&format!("{verb} {}; undo: belay revert {}", diff::rows(change.rows), change.id));
             out.next(&format!("belay review {}", change.id));
@@ -63,7 +63,7 @@ pub(crate) fn tell(what: &str, outcome: &WriteOutcome, out: &Out) -> Result<Exit
             Err(Failure::new(Exit::Conflict, message).hint(hint))
         }
         ("conflicts", ..) => {
-            diff::conflicts(&outcome.conflicts).iter().for_each(|line| out.data(line));
+            out.lines(&diff::conflicts(&outcome.conflicts));
             let message = format!("nothing was given back: rows of {what} have changed since");
             Err(Failure::new(Exit::Conflict, message).hint("leave those rows as they are: --keep-conflicts"))
         }

@@ -51,7 +51,8 @@ async fn approve_plan(client: &Client, id: &str, out: &Out) -> Result<(), Failur
     let plan: Plan = client.get(&["plans", id], &[]).await?;
     if out.may_ask() && !out.says_yes() {
         let rows: Rows = client.get(&["plans", &plan.id, "rows"], &[]).await?;
-        super::review::summary(&plan).iter().chain(&diff::listed(&rows)).for_each(|line| out.say(line));
+        out.say_lines(&super::review::summary(&plan));
+        out.say_lines(&diff::listed(&rows));
         prompt::confirm(out, "Approve these rows?")?;
     }
     let yes = ApprovePlan { fingerprint: Some(plan.fingerprint.clone()) };

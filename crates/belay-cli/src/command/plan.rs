@@ -126,7 +126,7 @@ fn planned(said: &str) -> Option<PlanId> {
     let line = said.lines().find(|line| line.contains("[BLY-1040]"))?;
     let words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     // A table may be named like a plan; the plan comes last.
-    words.filter(|word| word.starts_with(PlanId::PREFIX)).filter_map(|word| word.parse().ok()).last()
+    words.filter(|word| word.starts_with(PlanId::PREFIX)).filter_map(|word| word.parse().ok()).next_back()
 }
 
 #[cfg(test)]
@@ -137,7 +137,7 @@ mod tests {
     fn the_plan_is_read_from_what_the_gateway_says_and_from_nothing_else() {
         let said = "psql:fix.sql:3: NOTICE: p_9\n\
                     ERROR:  planned, not applied: 3 rows of public.p_7 would change [BLY-1040] plan p_12\n";
-        assert_eq!(planned(&said), Some(PlanId(12)));
+        assert_eq!(planned(said), Some(PlanId(12)));
         assert_eq!(planned("ERROR: no such table p_3 [BLY-1011]"), None);
     }
 }

@@ -62,11 +62,11 @@ fn show(would: &WriteOutcome, args: &Args, out: &Out) {
         return;
     }
     if let Some(rows) = &would.rows {
-        diff::listed(rows).iter().for_each(|line| out.data_cleanly(line));
+        out.lines(&diff::listed(rows));
     }
     if !would.conflicts.is_empty() {
         out.say("in the way, because they have changed since:");
-        diff::conflicts(&would.conflicts).iter().for_each(|line| out.data_cleanly(line));
+        out.lines(&diff::conflicts(&would.conflicts));
     }
     if args.dry_run {
         out.say(&format!("a dry run: nothing was changed; {} would be given back", would.reverts.join(" ")));

@@ -65,9 +65,7 @@ pub(crate) async fn plan(client: &Client, id: &str, seen: &Seen, out: &Out) -> R
     let rows: Rows = client.get(&["plans", &plan.id, "rows"], &[("limit", &seen.rows.to_string())]).await?;
     if out.is_for_people() {
         show(&summary(&plan), &rows, seen, out);
-        for conflict in diff::conflicts(&plan.conflicts) {
-            out.data_cleanly(&conflict);
-        }
+        out.lines(&diff::conflicts(&plan.conflicts));
     } else {
         out.object(&Reviewed { of: &plan, reversible: true, diff: &rows });
     }
@@ -154,9 +152,10 @@ async fn change(client: &Client, id: &str, seen: &Seen, out: &Out) -> Result<Exi
     if !change.reverted_by.is_empty() {
         lines.push(format!("given back by {}", change.reverted_by.join(" ")));
     }
-    lines.push(match reversible {
-        true => format!("reversible: until {}{}", change.kept_until, moved(&change.sequences)),
-        false => format!("reversible: no, it is {}", change.state),
+    lines.push(if reversible {
+        format!("reversible: until {}{}", change.kept_until, moved(&change.sequences))
+    } else {
+        format!("reversible: no, it is {}", change.state)
     });
     show(&lines, &rows, seen, out);
     if reversible && change.reverted_by.is_empty() {
@@ -168,14 +167,12 @@ async fn change(client: &Client, id: &str, seen: &Seen, out: &Out) -> Result<Exi
 fn show(summary: &[String], rows: &Rows, seen: &Seen, out: &Out) {
     let rows = if seen.diff { diff::unified(rows) } else { diff::listed(rows) };
     // A diff is for other programs, too: what is said about it goes beside.
-    for line in summary {
-        if seen.diff {
-            out.say(line);
-        } else {
-            out.data_cleanly(line);
-        }
+    if seen.diff {
+        out.say_lines(summary)
+    } else {
+        out.lines(summary)
     }
-    rows.iter().for_each(|line| out.data_cleanly(line));
+    out.lines(&rows);
 }
 
 async fn grant(client: &Client, id: &str, note: Option<&str>, out: &Out) -> Result<(), Failure> {

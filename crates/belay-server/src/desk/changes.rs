@@ -6,8 +6,8 @@ use super::{Caller, Change, Desk, DeskError, Listing, pick};
 use belay_change::ChangeSet;
 use belay_engine::Outcome;
 use belay_model::{
-    ChangeId, ChangeState, ChangedTable, ConnectionId, EventKind, Grant, GrantId, KeptChange, Name, PlanId, PlanState,
-    SessionId, Span, Timestamp,
+    ChangeId, ChangeState, ChangedTable, ConnectionId, EventKind, Grant, GrantId, KeptChange, Mask, Name, PlanId,
+    PlanState, SessionId, Span, Timestamp,
 };
 use belay_policy::{Action, may, may_for_all, plan_applied};
 use belay_store::{ChangeRecord, WhichChanges};
@@ -154,6 +154,13 @@ impl Desk {
         }
         // The target has done it, whatever becomes of the ledger.
         self.finish_in_any_case(act).await
+    }
+
+    /// The name of the target's own database, and its masks.
+    pub(crate) async fn masks_of(&self, target: &Name) -> Result<(String, Vec<Mask>), DeskError> {
+        let home = self.target_access(target).await?.target.database;
+        let masks = self.store.reader().await?.look().masks(Some(target)).await?;
+        Ok((home, masks.into_iter().map(|record| record.mask).collect()))
     }
 
     /// Changes of which nobody knows how they ended.

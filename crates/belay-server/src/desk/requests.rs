@@ -198,16 +198,13 @@ async fn check_writes(act: &mut Act, wish: &Wish) -> Result<(), DeskError> {
         return Ok(());
     }
     let target = pick::target(&mut act.writing.look(), &wish.target).await?;
-    let against = match partly(wish) {
-        Some(against) => Some(against),
-        None => {
-            let masks = act.writing.look().masks(Some(&wish.target)).await?;
-            let mut masked = masks.iter().map(|record| &record.mask.column);
-            let hit = masked.find(|column| wish.resources.iter().any(|one| holds(one, column, &target.database)));
-            hit.map(|column| format!("`{column}` is masked"))
-        }
+    let masks = act.writing.look().masks(Some(&wish.target)).await?;
+    let masked = || {
+        let mut columns = masks.iter().map(|record| &record.mask.column);
+        let hit = columns.find(|column| wish.resources.iter().any(|one| holds(one, column, &target.database)));
+        hit.map(|column| format!("`{column}` is masked"))
     };
-    let Some(against) = against else { return Ok(()) };
+    let Some(against) = partly(wish).or_else(masked) else { return Ok(()) };
     Err(DeskError::Infeasible {
         message: format!("a table that is written has to be granted whole, and {against}"),
         hint: format!("name whole tables: belay request {} SCHEMA.TABLE --effect write -m REASON", wish.target),

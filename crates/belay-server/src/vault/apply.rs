@@ -27,7 +27,7 @@ pub enum Applying {
     /// Other rows would have changed. Nothing was committed; the second plan shows them.
     Differs {
         /// The plan that was to be applied.
-        plan: Plan,
+        plan: Box<Plan>,
         /// The plan with the rows that were found.
         instead: Box<PlanView>,
         /// Which rows differ, in words.
@@ -97,7 +97,8 @@ impl Vault {
         let of = PlanOf { replaces: Some(&plan), revert: None };
         let instead = self.keep_plan(&origin, draft, &set, script, of).await?;
         let instead = Box::new(self.desk.plan(who, &instead.id.to_string()).await?);
-        Ok(Applying::Differs { plan: Plan { state: PlanState::Replaced, ..plan }, instead, rows })
+        let plan = Box::new(Plan { state: PlanState::Replaced, ..plan });
+        Ok(Applying::Differs { plan, instead, rows })
     }
 
     /// Which rows differ. Where they cannot be told, their tables are.

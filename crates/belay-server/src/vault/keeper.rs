@@ -19,24 +19,19 @@ impl Keeper for FileKeeper {
         Ok(Box::new(FileDraft(self.vault.files.begin()?)))
     }
 
-    fn plan<'a>(
-        &'a self,
-        draft: Box<dyn Draft>,
-        change: ChangeSet,
-        script: Script,
-    ) -> BoxFuture<'a, Result<PlanId, NotKept>> {
+    fn plan(&self, draft: Box<dyn Draft>, change: ChangeSet, script: Script) -> BoxFuture<'_, Result<PlanId, NotKept>> {
         Box::pin(async move {
             let plan = self.vault.keep_plan(&self.origin, draft, &change, script, PlanOf::default()).await;
             plan.map(|plan| plan.id).map_err(|error| not_kept(&error))
         })
     }
 
-    fn keep<'a>(
-        &'a self,
+    fn keep(
+        &self,
         draft: Box<dyn Draft>,
         change: ChangeSet,
         script: Script,
-    ) -> BoxFuture<'a, Result<ChangeId, NotKept>> {
+    ) -> BoxFuture<'_, Result<ChangeId, NotKept>> {
         Box::pin(async move {
             let file = self.vault.seal(draft, script).await.map_err(|error| not_kept(&error))?;
             let kept = self.vault.desk.keep_change(&self.origin, &change, &file, self.vault.retention).await;
@@ -50,7 +45,7 @@ impl Keeper for FileKeeper {
         })
     }
 
-    fn ended<'a>(&'a self, change: ChangeId, outcome: Outcome) -> BoxFuture<'a, Result<(), NotKept>> {
+    fn ended(&self, change: ChangeId, outcome: Outcome) -> BoxFuture<'_, Result<(), NotKept>> {
         Box::pin(async move { self.vault.desk.settle_change(change, outcome).await.map_err(|error| not_kept(&error)) })
     }
 }

@@ -40,7 +40,7 @@ pub enum Reverting {
     /// Committed; the rows are byte for byte as they were.
     Done {
         /// The change that did it; `None` where nothing was left to do.
-        change: Option<ChangeView>,
+        change: Option<Box<ChangeView>>,
         /// The changes that were given back.
         reverts: Vec<ChangeId>,
         /// Rows that were left as they are.
@@ -90,10 +90,7 @@ impl Vault {
             only: wish.only,
             conflicts: Vec::new(),
         };
-        let at_once = match wish.dry_run {
-            true => None,
-            false => self.desk.revert_at_once(who, &newest, &set).await?,
-        };
+        let at_once = if wish.dry_run { None } else { self.desk.revert_at_once(who, &newest, &set).await? };
         let mut origin = origin(who, &newest, &order.changes, None);
         if let Some(grant) = &at_once {
             (origin.grant, origin.session) = (grant.id, None);
@@ -164,7 +161,14 @@ impl Vault {
         };
         let control = self.control(&origin.target).await?;
         let reverted = control.changes().revert(reversion, self.keeper_of(origin.clone())).await;
-        reverted.map_err(|error| failed(&origin.target, &error))
+        let mut reverted = reverted.map_err(|error| failed(&origin.target, &error))?;
+        if let Reverted::Done { left: conflicts, .. }
+        | Reverted::Would { conflicts, .. }
+        | Reverted::Conflicts(conflicts) = &mut reverted
+        {
+            self.masked(&origin.target, &origin.database).await?.cover_conflicts(conflicts);
+        }
+        Ok(reverted)
     }
 
     async fn told(
@@ -180,14 +184,17 @@ impl Vault {
                 let change = match change {
                     Some(change) => {
                         self.desk.settle_change(change, Outcome::Committed).await?;
-                        Some(self.desk.kept_change(who, &change.to_string()).await?)
+                        Some(Box::new(self.desk.kept_change(who, &change.to_string()).await?))
                     }
                     None => None,
                 };
                 Ok(Reverting::Done { change, reverts: order.changes, left })
             }
             Reverted::Would { set, draft, conflicts } if dry_run => {
-                Ok(Reverting::Would { rows: summed(set, draft).await?, reverts: order.changes, conflicts })
+                let masked = self.masked(&origin.target, &origin.database).await?;
+                let mut rows = summed(set, draft).await?;
+                rows.tables.iter_mut().for_each(|table| masked.cover(table));
+                Ok(Reverting::Would { rows, reverts: order.changes, conflicts })
             }
             Reverted::Would { conflicts, .. } if !conflicts.is_empty() && !order.keep_conflicts => {
                 Ok(Reverting::Conflicts { rows: conflicts, reverts: order.changes })

@@ -3,7 +3,9 @@
 use super::draft::{Rows, script};
 use super::{Vault, beside, unreadable};
 use crate::desk::{Caller, ChangeView, DeskError, PlanView};
-use belay_change::{ChangeSet, Sampling, Script, Summary, Taken, summarize};
+use belay_change::{ChangeSet, Row, RowChange, Sampling, Script, Summary, TableSummary, Taken, summarize};
+use belay_engine::Conflict;
+use belay_model::{Mask, Name, Resource};
 
 /// A plan or a change with its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +31,8 @@ impl Vault {
     /// A plan with its rows: all of a table with at most `most`, else the first and the last ones.
     pub async fn rows_of_plan(&self, who: &Caller, plan: &str, most: usize) -> Result<Shown<PlanView>, DeskError> {
         let (of, file) = self.desk.rows_of_plan(who, plan).await?;
-        let (rows, texts) = self.shown(of.set.clone(), file, most).await?;
+        let at = (&of.plan.target, of.plan.database.as_str());
+        let (rows, texts) = self.shown(at, of.set.clone(), file, most).await?;
         Ok(Shown { of, rows, texts })
     }
 
@@ -41,20 +44,79 @@ impl Vault {
         most: usize,
     ) -> Result<Shown<ChangeView>, DeskError> {
         let (of, file) = self.desk.rows_of_change(who, change).await?;
-        let (rows, texts) = self.shown(of.set.clone(), file, most).await?;
+        let at = (&of.change.target, of.change.database.as_str());
+        let (rows, texts) = self.shown(at, of.set.clone(), file, most).await?;
         Ok(Shown { of, rows, texts })
     }
 
-    async fn shown(&self, set: ChangeSet, file: String, most: usize) -> Result<(Summary, Vec<Text>), DeskError> {
+    async fn shown(
+        &self,
+        of: (&Name, &str),
+        set: ChangeSet,
+        file: String,
+        most: usize,
+    ) -> Result<(Summary, Vec<Text>), DeskError> {
+        let masked = self.masked(of.0, of.1).await?;
         let files = self.files.clone();
-        beside(move || {
+        let (mut rows, texts) = beside(move || {
             let open = || Ok(Box::new(Rows::open(&files, &file)?) as Box<dyn belay_change::Images>);
             let sampling = Sampling { all_below: most.saturating_add(1), ends: most.min(20), ..Sampling::default() };
             let rows = summarize(&Taken::of(&set, &open), sampling).map_err(|error| unreadable(&error))?;
             let script = script(&files, &file).map_err(|error| unreadable(&error))?;
             Ok((rows, texts(&script)))
         })
-        .await
+        .await?;
+        rows.tables.iter_mut().for_each(|table| masked.cover(table));
+        Ok((rows, texts))
+    }
+
+    /// What nobody sees of a database's rows, not even who approves their change.
+    pub(super) async fn masked(&self, target: &Name, database: &str) -> Result<Masked, DeskError> {
+        let (home, masks) = self.desk.masks_of(target).await?;
+        let here = |mask: &Mask| mask.column.database.as_deref().unwrap_or(&home) == database;
+        Ok(Masked(masks.into_iter().filter(here).map(|mask| mask.column).collect()))
+    }
+}
+
+/// Columns that are masked.
+pub(super) struct Masked(Vec<Resource>);
+
+/// Stands for a value that is masked.
+const COVERED: &str = "(masked)";
+
+impl Masked {
+    pub(super) fn cover(&self, table: &mut TableSummary) {
+        let is_masked = |column: &str| {
+            let names = |mask: &Resource| mask.column.as_deref() == Some(column);
+            self.0.iter().any(|mask| names(mask) && mask.names(&table.table.schema, &table.table.name))
+        };
+        let places: Vec<bool> = table.table.columns.iter().map(|column| is_masked(&column.name)).collect();
+        let cover = |row: &mut Row| {
+            let masked = row.iter_mut().zip(&places).filter(|(_, masked)| **masked);
+            masked.filter_map(|(value, _)| value.as_mut()).for_each(|value| COVERED.clone_into(value));
+        };
+        for change in table.first.iter_mut().chain(&mut table.last) {
+            match change {
+                RowChange::Inserted { new, .. } => cover(new),
+                RowChange::Deleted { old, .. } => cover(old),
+                RowChange::Updated { old, new, .. } => {
+                    cover(old);
+                    cover(new);
+                }
+            }
+        }
+    }
+
+    /// Of a row with a masked column nothing but its key is told.
+    pub(super) fn cover_conflicts(&self, conflicts: &mut [Conflict]) {
+        for conflict in conflicts {
+            let Some((schema, name)) = conflict.table.split_once('.') else { continue };
+            if self.0.iter().any(|mask| mask.names(schema, name)) {
+                for row in [&mut conflict.before, &mut conflict.left, &mut conflict.now].into_iter().flatten() {
+                    COVERED.clone_into(row);
+                }
+            }
+        }
     }
 }
 

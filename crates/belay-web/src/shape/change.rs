@@ -451,7 +451,7 @@ impl WriteOutcome {
                 reverts: ids(reverts),
                 conflicts: conflicts(left),
                 ..match change {
-                    Some(change) => WriteOutcome { change: Some(change.into()), ..WriteOutcome::new("reverted") },
+                    Some(change) => WriteOutcome { change: Some((*change).into()), ..WriteOutcome::new("reverted") },
                     None => WriteOutcome::new("nothing"),
                 }
             },
