@@ -11,12 +11,16 @@
 
 mod ask;
 mod baseline;
+mod clue;
 mod describe;
 mod error;
 mod judge;
+mod keyed;
 mod limits;
 mod pins;
+mod places;
 mod scan;
+mod take;
 mod taken;
 mod transaction;
 mod truncate;
@@ -25,16 +29,16 @@ mod witness;
 
 pub use ask::{Ask, EachRow, Row};
 pub use baseline::{Baseline, OPENING, opening};
+pub use clue::Hint;
 pub use error::CaptureError;
 pub use limits::Limits;
 pub use pins::pins;
 pub use transaction::Transaction;
 pub use truncate::before_truncate;
 
-use belay_change::{ChangeSet, Means, Sink};
-use describe::{Described, describe};
-use judge::{Judged, Written};
-use scan::Scan;
+use belay_change::{ChangeSet, Side, Sink};
+use describe::describe;
+use take::Tables;
 
 /// Ends what [`capture`] began within the writer's transaction.
 const CLOSE: &str = "ROLLBACK TO SAVEPOINT belay_capture; RELEASE SAVEPOINT belay_capture";
@@ -57,35 +61,14 @@ pub async fn capture(
         return Ok(transaction.taken.finish(None, Vec::new()));
     };
     for (table, number) in transaction.taken.emptied() {
-        scan::whole(writer, &table, number, belay_change::Side::New, &mut transaction.taken, sink).await?;
+        let taken = &mut transaction.taken;
+        scan::whole(writer, &table, &mut |image| taken.image(sink, number, Side::New, image)).await?;
     }
-    let described = describe(outsider, &judged.oids(), limits).await?;
-    for written in &judged.written {
-        let about = described.get(&written.oid).ok_or(CaptureError::Unexpected("the tables that were written"))?;
-        take(writer, outsider, &judged, written, about, &mut transaction, limits, sink).await?;
+    if !judged.written.is_empty() {
+        let described = describe(outsider, &judged.oids(), limits).await?;
+        let taking = Tables { judged: &judged, described: &described, transaction: &mut transaction, limits, sink };
+        taking.take(writer, outsider).await?;
     }
     writer.ask(CLOSE).await?;
     Ok(transaction.taken.finish(Some(judged.transaction.to_string()), judged.sequences))
-}
-
-/// The images of one table.
-#[allow(clippy::too_many_arguments, reason = "both connections, what is known, where it goes")]
-async fn take(
-    writer: &mut dyn Ask,
-    outsider: &mut dyn Ask,
-    judged: &Judged,
-    written: &Written,
-    about: &Described,
-    transaction: &mut Transaction,
-    limits: &Limits,
-    sink: &mut dyn Sink,
-) -> Result<(), CaptureError> {
-    about.readable()?;
-    about.within(limits)?;
-    let indirect = !transaction.names(about);
-    let number = transaction.taken.table(sink, &about.table, Means::Scan, indirect)?;
-    let scan = Scan { about, judged, number };
-    let old = scan.before(writer, outsider, &mut transaction.taken, sink).await?;
-    let new = scan.after(writer, &mut transaction.taken, sink).await?;
-    written.agrees(old, new)
 }

@@ -8,6 +8,7 @@ mod bed;
 use bed::{Bed, Kept, between, counts, of, server};
 use belay_change::{Generated, Means};
 use belay_model::Relation;
+use belay_postgres::capture::Hint;
 
 #[tokio::test]
 async fn an_update_is_told_by_the_key_and_nothing_else_is() {
@@ -299,4 +300,90 @@ async fn a_writer_that_may_not_see_what_it_left_is_refused() {
     bed.exact(&["DELETE FROM t WHERE id = 4"]).await;
     let refused = bed.refused(&["INSERT INTO hidden VALUES (1)"]).await;
     assert_eq!(refused, "public.hidden is written, and the role `teller_only` may not read it");
+}
+
+/// Tables of more than a megabyte, none of which may be scanned.
+async fn large() -> Bed {
+    let mut bed = Bed::with(
+        "CREATE TABLE small(id int PRIMARY KEY, v text); INSERT INTO small SELECT g, 'p' FROM generate_series(1, 20) g;
+         CREATE TABLE t(id serial PRIMARY KEY, pid int REFERENCES small ON DELETE CASCADE, n int, v text);
+         CREATE INDEX ON t(pid); CREATE INDEX ON t(n);
+         INSERT INTO t(pid, n, v) SELECT g % 10 + 1, g, repeat('x', 60) FROM generate_series(1, 30000) g;
+         CREATE TABLE node(id text PRIMARY KEY, up text REFERENCES node ON DELETE CASCADE, v text);
+         CREATE INDEX ON node(up);
+         INSERT INTO node SELECT 'n' || g, CASE WHEN g > 1 THEN 'n' || g / 2 END, repeat('x', 60) FROM generate_series(1, 30000) g;
+         CREATE TABLE log(at timestamptz DEFAULT clock_timestamp(), what text); CREATE INDEX ON log(at);
+         INSERT INTO log SELECT now(), repeat('y', 60) FROM generate_series(1, 30000) g;
+         CREATE FUNCTION log() RETURNS trigger LANGUAGE plpgsql AS
+           $$BEGIN INSERT INTO log(what) VALUES (tg_op || old.id); RETURN NULL; END$$;
+         CREATE TRIGGER a AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION log();
+         DELETE FROM t WHERE id = 200",
+    )
+    .await;
+    bed.client().await.batch_execute("VACUUM ANALYZE").await.unwrap();
+    bed.limits.scan = 1 << 20;
+    bed
+}
+
+#[tokio::test]
+async fn the_rows_of_a_large_table_are_found_without_reading_all_of_it() {
+    let mut bed = large().await;
+    for statements in [
+        &["UPDATE t SET v = 'short' WHERE id = 77 AND v <> upper('q')"][..],
+        &["UPDATE t SET v = repeat('z', 3000), n = -n WHERE 78 = t.id"],
+        &["UPDATE t SET id = 100077 WHERE id = 79"],
+        &["DELETE FROM t WHERE id IN (5, 6, 7) AND n = 6"],
+        &["DELETE FROM t WHERE n BETWEEN 400 AND 450 AND pid <> 3"],
+        &["INSERT INTO t(pid, v) VALUES (1, 'by a sequence'), (2, NULL)"],
+        &["INSERT INTO t(id, pid, v) VALUES (200, 1, 'a literal')"],
+        &["INSERT INTO t(id, v) VALUES (300, 'b'), (400000, 'c') ON CONFLICT (id) DO UPDATE SET v = excluded.v"],
+        &["UPDATE t SET v = 'a' WHERE id = 301", "DELETE FROM t WHERE id = 302", "INSERT INTO t(v) VALUES ('d')"],
+        &["DELETE FROM node WHERE id = 'n2000'"],
+        &["UPDATE node SET v = 'it''s \\' WHERE id = ANY ('{n1,n3}')"],
+    ] {
+        let before = bed.content().await;
+        let (set, kept) = bed.hinted(statements).await.unwrap_or_else(|error| panic!("{statements:?}: {error}"));
+        assert_eq!(kept.difference(), between(before, bed.content().await), "{statements:?}");
+        assert!(set.tables.iter().all(|change| change.means == Means::Key), "{statements:?} {set:?}");
+    }
+    // The rows of the large table are found by those of the small one, which was scanned.
+    bed.writer.batch_execute("DELETE FROM t WHERE pid = 4 AND id > 1000").await.unwrap();
+    let before = bed.content().await;
+    let (set, kept) = bed.hinted(&["DELETE FROM small WHERE id = 4"]).await.unwrap();
+    assert_eq!(kept.difference(), between(before, bed.content().await));
+    assert_eq!((of(&set, "small").means, of(&set, "t").means), (Means::Scan, Means::Key));
+}
+
+#[tokio::test]
+async fn what_is_not_proven_to_be_all_is_scanned_or_refused() {
+    let mut bed = large().await;
+    for statements in [
+        &["UPDATE t SET v = 'x' WHERE v LIKE 'nothing' OR id + 0 = 9"][..],
+        &["UPDATE t SET v = 'x' WHERE id = 9", "UPDATE t SET v = 'y' WHERE id = 9"],
+        &["DO $$BEGIN DELETE FROM t WHERE id = 10; END$$"],
+    ] {
+        bed.limits.scan = 1 << 20;
+        let error = bed.hinted(statements).await.err().unwrap_or_else(|| panic!("{statements:?}"));
+        assert!(error.to_string().contains("without reading all of it"), "{error}");
+        bed.limits.scan = 1 << 30;
+        let before = bed.content().await;
+        let (set, kept) = bed.hinted(statements).await.unwrap();
+        assert_eq!(kept.difference(), between(before, bed.content().await), "{statements:?}");
+        assert_eq!(of(&set, "t").means, Means::Scan);
+    }
+}
+
+#[tokio::test]
+async fn parameters_say_where_to_look_too() {
+    let mut bed = large().await;
+    let transaction = {
+        let mut transaction = bed.begin("BEGIN").await;
+        let text = "UPDATE t SET v = $2 WHERE id = $1".to_owned();
+        transaction.hint(&Hint { text, parameters: vec![Some("500".to_owned()), None] });
+        transaction.hint(&Hint { text: "DELETE FROM t WHERE id = 'no number'".to_owned(), parameters: vec![] });
+        transaction
+    };
+    bed.writer.execute("UPDATE t SET v = $2 WHERE id = $1", &[&500_i32, &"new"]).await.unwrap();
+    let set = bed.end(transaction, &mut Kept::default()).await.unwrap();
+    assert_eq!((counts(&set, "t"), of(&set, "t").means), ((0, 1, 0), Means::Key));
 }

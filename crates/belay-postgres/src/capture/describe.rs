@@ -16,14 +16,31 @@ pub(super) struct Described {
     pub(super) bytes: u64,
     /// Tables that it is a part or a child of, by schema and name.
     pub(super) ancestors: Vec<(String, String)>,
+    /// Columns, by their place, whose values PostgreSQL itself compares, with nobody's functions.
+    pub(super) plain: Vec<u16>,
+    /// Columns, by their place, that an index begins with.
+    pub(super) leading: Vec<u16>,
+    /// What its foreign keys refer to.
+    pub(super) references: Vec<Reference>,
     /// Pages of it are so large.
-    pub(super) page: u64,
+    page: u64,
     readable: bool,
     filtered: bool,
     /// The places of its columns by their numbers in the target.
     places: HashMap<i32, u16>,
     /// Columns that are never NULL.
     required: Vec<u16>,
+}
+
+/// A foreign key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reference {
+    /// Its columns, by their place.
+    pub(super) columns: Vec<u16>,
+    /// The table it refers to.
+    pub(super) parent: u32,
+    /// The columns there, by their numbers in the target.
+    numbers: Vec<i32>,
 }
 
 impl Described {
@@ -34,11 +51,12 @@ impl Described {
 
     /// A name that none of its columns has.
     pub(super) fn alias(&self) -> String {
-        let mut alias = "belay_row".to_owned();
-        while self.table.columns.iter().any(|column| column.name == alias) {
-            alias.push('_');
-        }
-        alias
+        super::scan::alias(&self.table)
+    }
+
+    /// Its pages.
+    pub(super) fn pages(&self) -> u64 {
+        self.bytes.div_ceil(self.page.max(1))
     }
 
     /// An error unless the outsider sees each of its rows.
@@ -87,7 +105,8 @@ impl Described {
     }
 
     fn read_column(&mut self, rest: &[Option<String>]) -> Result<(), CaptureError> {
-        let [Some(number), Some(name), Some(type_name), Some(generated), Some(identity), Some(required), ..] = rest
+        let [Some(number), Some(name), Some(type_name), Some(generated), Some(identity), Some(required), Some(plain)] =
+            rest
         else {
             return Err(UNEXPECTED);
         };
@@ -95,6 +114,9 @@ impl Described {
         self.places.insert(number.parse().map_err(|_| UNEXPECTED)?, place);
         if required == "t" {
             self.required.push(place);
+        }
+        if plain == "t" {
+            self.plain.push(place);
         }
         let generated = match (generated.as_str(), identity.as_str()) {
             ("s", _) => Generated::Stored,
@@ -107,22 +129,54 @@ impl Described {
         Ok(())
     }
 
-    /// A unique index; the first whose columns are never NULL is the key.
+    /// The places of columns by their numbers. Nothing where one is no column, as in an index over an expression.
+    pub(super) fn places(&self, numbers: &[i32]) -> Option<Vec<u16>> {
+        numbers.iter().map(|number| self.places.get(number).copied()).collect()
+    }
+
+    /// An index. The first unique one whose columns are never NULL is the key.
     fn read_index(&mut self, rest: &[Option<String>]) -> Result<(), CaptureError> {
-        let [Some(columns), Some(count), ..] = rest else {
+        let [Some(columns), Some(count), Some(unique), Some(ordered)] = rest else {
             return Err(UNEXPECTED);
         };
         let count = count.parse().map_err(|_| UNEXPECTED)?;
-        let numbers = columns.split_whitespace().take(count).map(|number| number.parse().ok());
-        let places = numbers.map(|number| self.places.get(&number?).copied());
-        if let Some(key) = places.collect::<Option<Vec<u16>>>()
+        let mut numbers = numbers(columns)?;
+        numbers.truncate(count);
+        if ordered == "t"
+            && let Some(first) = numbers.first().and_then(|number| self.places.get(number))
+        {
+            self.leading.push(*first);
+        }
+        if unique == "t"
             && self.table.key.is_empty()
+            && let Some(key) = self.places(&numbers)
             && key.iter().all(|place| self.required.contains(place))
         {
             self.table.key = key;
         }
         Ok(())
     }
+
+    fn read_reference(&mut self, rest: &[Option<String>]) -> Result<(), CaptureError> {
+        let [Some(columns), Some(parent), Some(there)] = rest else {
+            return Err(UNEXPECTED);
+        };
+        let columns = self.places(&numbers(columns)?).ok_or(UNEXPECTED)?;
+        let parent = parent.parse().map_err(|_| UNEXPECTED)?;
+        self.references.push(Reference { columns, parent, numbers: numbers(there)? });
+        Ok(())
+    }
+}
+
+impl Reference {
+    /// The columns that it refers to, by their place in their table.
+    pub(super) fn places(&self, parent: &Described) -> Option<Vec<u16>> {
+        parent.places(&self.numbers)
+    }
+}
+
+fn numbers(text: &str) -> Result<Vec<i32>, CaptureError> {
+    text.split_whitespace().map(|number| number.parse().map_err(|_| UNEXPECTED)).collect()
 }
 
 /// The tables of these numbers, and the outsider's settings pinned.
@@ -148,11 +202,16 @@ fn question(oids: &str) -> String {
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.oid = ANY ('{{{oids}}}'::oid[]);\n\
          SELECT 'c', attrelid, attnum, attname, format_type(atttypid, atttypmod), attgenerated, attidentity, \
-         attnotnull FROM pg_catalog.pg_attribute WHERE attrelid = ANY ('{{{oids}}}'::oid[]) AND attnum > 0 \
+         attnotnull, atttypid < 16384 FROM pg_catalog.pg_attribute WHERE attrelid = ANY ('{{{oids}}}'::oid[]) AND attnum > 0 \
          AND NOT attisdropped ORDER BY attrelid, attnum;\n\
-         SELECT 'i', indrelid, indkey::text, indnkeyatts FROM pg_catalog.pg_index \
-         WHERE indrelid = ANY ('{{{oids}}}'::oid[]) AND indisunique AND indisvalid AND indimmediate \
-         AND indpred IS NULL AND indexprs IS NULL ORDER BY indrelid, indisprimary DESC, indexrelid;\n\
+         SELECT 'i', i.indrelid, i.indkey::text, i.indnkeyatts, i.indisunique AND i.indimmediate \
+         AND i.indexprs IS NULL, a.amname = 'btree' FROM pg_catalog.pg_index i \
+         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_am a ON a.oid = c.relam \
+         WHERE i.indrelid = ANY ('{{{oids}}}'::oid[]) AND i.indisvalid AND i.indpred IS NULL \
+         ORDER BY i.indrelid, i.indisprimary DESC, i.indexrelid;\n\
+         SELECT 'f', conrelid, array_to_string(conkey, ' '), confrelid, array_to_string(confkey, ' ') \
+         FROM pg_catalog.pg_constraint WHERE contype = 'f' AND conrelid = ANY ('{{{oids}}}'::oid[]) \
+         AND confrelid = ANY ('{{{oids}}}'::oid[]);\n\
          WITH RECURSIVE up AS (SELECT inhrelid AS child, inhparent AS parent, 1 AS level FROM pg_catalog.pg_inherits \
          WHERE inhrelid = ANY ('{{{oids}}}'::oid[]) UNION SELECT up.child, i.inhparent, up.level + 1 FROM up \
          JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.parent WHERE up.level < 32) \
@@ -171,6 +230,7 @@ fn read(row: &Row, tables: &mut HashMap<u32, Described>) -> Result<(), CaptureEr
         "t" => described.read_table(rest),
         "c" => described.read_column(rest),
         "i" => described.read_index(rest),
+        "f" => described.read_reference(rest),
         "a" => {
             let [Some(schema), Some(name)] = rest else {
                 return Err(UNEXPECTED);
@@ -189,6 +249,9 @@ impl Described {
             table,
             bytes: 0,
             ancestors: Vec::new(),
+            plain: Vec::new(),
+            leading: Vec::new(),
+            references: Vec::new(),
             page: 0,
             readable: false,
             filtered: false,

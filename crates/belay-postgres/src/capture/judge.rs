@@ -37,6 +37,10 @@ pub(super) struct Snapshot {
 }
 
 impl Judged {
+    pub(super) fn moved_sequences(&self) -> bool {
+        !self.sequences.is_empty()
+    }
+
     pub(super) fn oids(&self) -> Vec<u32> {
         self.written.iter().map(|written| written.oid).collect()
     }
@@ -44,20 +48,20 @@ impl Judged {
 
 impl Written {
     /// Rows that were there before and are changed or gone, by the counts: at most so many.
-    pub(super) fn old(&self) -> u64 {
+    pub(super) fn before(&self) -> u64 {
         positive(self.counts[1] + self.counts[2])
     }
 
     /// Rows that are there now and were not, or not so: at most so many.
-    pub(super) fn new(&self) -> u64 {
+    pub(super) fn after(&self) -> u64 {
         positive(self.counts[0] + self.counts[1])
     }
 
     /// Whether as many images were found as a scan can find. What savepoints took back is still counted, and a row
     /// that is changed twice counts twice, so there may be fewer. Where policies hide rows, fewer proves nothing.
     pub(super) fn agrees(&self, old: u64, new: u64) -> Result<(), CaptureError> {
-        let complete = old == self.old() && new == self.new();
-        if old > self.old() || new > self.new() || (self.filtered && !complete) {
+        let complete = old == self.before() && new == self.after();
+        if old > self.before() || new > self.after() || (self.filtered && !complete) {
             return Err(irreversible(
                 format!("the rows found in {} do not agree with the target's own counts", self.name),
                 "try again; if policies hide rows from the role, change them by another role",

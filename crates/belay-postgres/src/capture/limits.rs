@@ -23,7 +23,7 @@ impl Default for Limits {
             rows: 1_000_000,
             bytes: 4 << 30,
             scan: 4 << 30,
-            time: Duration::from_secs(60),
+            time: Duration::from_mins(1),
             wait: Duration::from_secs(2),
         }
     }

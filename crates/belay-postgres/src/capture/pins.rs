@@ -18,5 +18,5 @@ const PINNED: [(&str, &str); 11] = [
 /// SQL that pins them, for the connection or for what is left of a transaction (`local`).
 pub fn pins(local: bool) -> String {
     let scope = if local { "LOCAL" } else { "SESSION" };
-    PINNED.iter().map(|(name, value)| format!("SET {scope} {name} = {value};\n")).collect()
+    PINNED.iter().map(|(name, value)| format!("SET {scope} {name} = {value};")).collect::<Vec<_>>().join("\n")
 }

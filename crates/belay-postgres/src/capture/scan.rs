@@ -6,10 +6,9 @@
 
 use super::describe::Described;
 use super::judge::Judged;
-use super::taken::Taken;
 use super::version::{Version, places};
-use super::{Ask, CaptureError};
-use belay_change::{Side, Sink, Table};
+use super::{Ask, CaptureError, Row};
+use belay_change::Table;
 use postgres_protocol::escape::escape_identifier;
 use std::collections::HashSet;
 
@@ -17,15 +16,17 @@ use std::collections::HashSet;
 const PAGES: u64 = 2048;
 /// Row versions asked for by their places in one question.
 const PLACES: usize = 10_000;
-const IMAGE: CaptureError = CaptureError::Unexpected("the image of a row");
+/// Somebody has changed, removed or locked the row.
+pub(super) const MARKED: &str = "xmax <> '0'";
 
 /// One table to be looked at.
 pub(super) struct Scan<'a> {
     pub(super) about: &'a Described,
     pub(super) judged: &'a Judged,
-    /// Its number in the images.
-    pub(super) number: u16,
 }
+
+/// What is done with each image.
+pub(super) type Take<'a> = &'a mut (dyn FnMut(&str) -> Result<(), CaptureError> + Send);
 
 impl Scan<'_> {
     /// Takes the rows as they were before. Returns how many.
@@ -33,109 +34,98 @@ impl Scan<'_> {
         &self,
         writer: &mut dyn Ask,
         outsider: &mut dyn Ask,
-        taken: &mut Taken,
-        sink: &mut dyn Sink,
+        take: Take<'_>,
     ) -> Result<u64, CaptureError> {
-        let pages = self.about.bytes.div_ceil(self.about.page.max(1));
+        let pages = self.about.pages();
         let mut count = 0;
         let mut from = 0;
+        // What was added since the size was read was not there before.
         while from < pages {
             let to = from + PAGES;
-            // What was added since the size was read was not there before.
-            let marked = self.marked(outsider, from, to).await?;
+            let place = format!("ctid >= '({from},0)' AND ctid < '({to},0)'");
+            let sql = format!("SELECT ctid, xmin FROM ONLY {} WHERE {place} AND {MARKED}", self.about.quoted());
+            let marked = self.marked(outsider, &sql).await?;
             for marked in marked.chunks(PLACES) {
-                count += self.own(writer, outsider, marked, taken, sink).await?;
+                let each = &mut |_, image: &str| {
+                    count += 1;
+                    take(image)
+                };
+                self.own(writer, outsider, marked, each).await?;
             }
             from = to;
         }
         Ok(count)
     }
 
-    /// Row versions that somebody has marked, in some pages.
-    async fn marked(&self, outsider: &mut dyn Ask, from: u64, to: u64) -> Result<Vec<Version>, CaptureError> {
-        let sql = format!(
-            "SELECT ctid, xmin FROM ONLY {} WHERE ctid >= '({from},0)' AND ctid < '({to},0)' AND xmax <> '0'",
-            self.about.quoted()
-        );
+    /// Row versions that somebody has marked: the answer to `sql`, which asks for their places.
+    pub(super) async fn marked(&self, outsider: &mut dyn Ask, sql: &str) -> Result<Vec<Version>, CaptureError> {
         let mut marked = Vec::new();
-        outsider
-            .each(&sql, &mut |row| {
-                let version = version(&row)?;
-                if self.could_be_seen(version) {
-                    marked.push(version);
-                }
-                Ok(())
-            })
-            .await?;
+        let see = &mut |row: Row| {
+            let version = version(&row)?;
+            if self.could_be_seen(version) {
+                marked.push(version);
+            }
+            Ok(())
+        };
+        outsider.each(sql, see).await?;
         Ok(marked)
     }
 
-    /// Those of the marked versions that the transaction itself removed. Their images are taken.
+    /// Those of the marked versions that the transaction itself removed, with their images.
     pub(super) async fn own(
         &self,
         writer: &mut dyn Ask,
         outsider: &mut dyn Ask,
         marked: &[Version],
-        taken: &mut Taken,
-        sink: &mut dyn Sink,
-    ) -> Result<u64, CaptureError> {
+        take: &mut (dyn FnMut(Version, &str) -> Result<(), CaptureError> + Send),
+    ) -> Result<(), CaptureError> {
         if marked.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
         let (table, alias) = (self.about.quoted(), self.about.alias());
         let sql = format!("SELECT ctid, xmin FROM ONLY {table} WHERE ctid = ANY ({})", places(marked));
         let mut alive = HashSet::new();
-        let mut see = |row: super::Row| {
+        let mut see = |row: Row| {
             alive.insert(version(&row)?);
             Ok(())
         };
         writer.each(&sql, &mut see).await?;
         let mut gone: Vec<Version> = marked.iter().filter(|version| !alive.contains(version)).copied().collect();
         if gone.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
         gone.sort_unstable();
-        let sql = format!(
-            "SELECT ctid, xmin, {} FROM ONLY {table} {alias} WHERE ctid = ANY ({})",
-            image(&alias),
-            places(&gone)
-        );
+        let place = format!("ctid = ANY ({})", places(&gone));
+        let sql = format!("SELECT ctid, xmin, {} FROM ONLY {table} {alias} WHERE {place}", image(&alias));
+        let each = &mut |row: Row| {
+            let version = version(&row)?;
+            // Otherwise the place was freed and taken again.
+            if gone.binary_search(&version).is_ok() { take(version, text(&row, 2)?) } else { Ok(()) }
+        };
+        outsider.each(&sql, each).await
+    }
+
+    /// Takes the rows as the transaction leaves them. Returns how many.
+    pub(super) async fn after(&self, writer: &mut dyn Ask, take: Take<'_>) -> Result<u64, CaptureError> {
         let mut count = 0;
-        outsider
-            .each(&sql, &mut |row| {
-                if gone.binary_search(&version(&row)?).is_err() {
-                    // The place was freed and taken again.
-                    return Ok(());
-                }
-                count += 1;
-                taken.image(sink, self.number, Side::Old, row.get(2).and_then(Option::as_ref).ok_or(IMAGE)?)
-            })
-            .await?;
+        let each = &mut |row: Row| {
+            count += 1;
+            take(text(&row, 2)?)
+        };
+        writer.each(&self.made("true"), each).await?;
         Ok(count)
     }
 
-    /// Takes the rows as the transaction leaves them: versions that it sees and that nobody has committed, which are
-    /// its own. Returns how many.
-    pub(super) async fn after(
-        &self,
-        writer: &mut dyn Ask,
-        taken: &mut Taken,
-        sink: &mut dyn Sink,
-    ) -> Result<u64, CaptureError> {
+    /// SQL for the row versions that the transaction made and still sees, where `condition` holds: those that nobody
+    /// has committed. Their places and their images.
+    pub(super) fn made(&self, condition: &str) -> String {
         let alias = self.about.alias();
-        let sql = format!(
-            "SELECT {} FROM ONLY {} {alias} WHERE {}",
+        format!(
+            "SELECT ctid, xmin, {} FROM ONLY {} {alias} WHERE ({condition}) AND {}",
             image(&alias),
             self.about.quoted(),
             made_by_us(self.judged.transaction)
-        );
-        let mut count = 0;
-        let mut take = |row: super::Row| {
-            count += 1;
-            taken.image(sink, self.number, Side::New, row.first().and_then(Option::as_ref).ok_or(IMAGE)?)
-        };
-        writer.each(&sql, &mut take).await?;
-        Ok(count)
+        )
     }
 
     /// A transaction that sees the rows as of its beginning cannot have removed one that was made later.
@@ -149,27 +139,20 @@ impl Scan<'_> {
 }
 
 /// Every row of a table that a connection sees.
-pub(super) async fn whole(
-    asked: &mut dyn Ask,
-    table: &Table,
-    number: u16,
-    side: Side,
-    taken: &mut Taken,
-    sink: &mut dyn Sink,
-) -> Result<(), CaptureError> {
+pub(super) async fn whole(asked: &mut dyn Ask, table: &Table, take: Take<'_>) -> Result<(), CaptureError> {
+    let alias = alias(table);
+    let name = format!("{}.{}", escape_identifier(&table.schema), escape_identifier(&table.name));
+    let sql = format!("SELECT {} FROM ONLY {name} {alias}", image(&alias));
+    asked.each(&sql, &mut |row| take(text(&row, 0)?)).await
+}
+
+/// A name that no column of the table has.
+pub(super) fn alias(table: &Table) -> String {
     let mut alias = "belay_row".to_owned();
     while table.columns.iter().any(|column| column.name == alias) {
         alias.push('_');
     }
-    let sql = format!(
-        "SELECT {} FROM ONLY {}.{} {alias}",
-        image(&alias),
-        escape_identifier(&table.schema),
-        escape_identifier(&table.name)
-    );
-    let mut take =
-        |row: super::Row| taken.image(sink, number, side, row.first().and_then(Option::as_ref).ok_or(IMAGE)?);
-    asked.each(&sql, &mut take).await
+    alias
 }
 
 /// A row as text. A cast to text could be one that somebody has defined for the table; its output function is not.
@@ -194,8 +177,12 @@ fn full(near: u64, short: u32) -> Option<u64> {
     near.checked_add_signed(distance)
 }
 
-fn version(row: &super::Row) -> Result<Version, CaptureError> {
+pub(super) fn version(row: &Row) -> Result<Version, CaptureError> {
     Version::read(row.first().and_then(Option::as_ref), row.get(1).and_then(Option::as_ref))
+}
+
+pub(super) fn text(row: &Row, at: usize) -> Result<&str, CaptureError> {
+    row.get(at).and_then(Option::as_deref).ok_or(CaptureError::Unexpected("the image of a row"))
 }
 
 #[cfg(test)]

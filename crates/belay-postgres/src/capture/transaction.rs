@@ -1,5 +1,6 @@
 //! What is known of a transaction before it ends.
 
+use super::clue::{Clue, Hint, clues};
 use super::describe::Described;
 use super::taken::Taken;
 use super::{Baseline, Limits};
@@ -9,12 +10,16 @@ use std::collections::HashSet;
 
 /// Relations that are remembered by name. More of them only make a change look indirect.
 const MOST_NAMED: usize = 10_000;
+/// Statements whose texts say where rows lie. What others wrote in a large table can still be found by scanning it.
+const MOST_CLUES: usize = 200;
 
 /// An open transaction, from its BEGIN to its capture.
 #[derive(Debug)]
 pub struct Transaction {
     pub(super) baseline: Baseline,
     pub(super) named: HashSet<Relation>,
+    /// Where its rows may lie.
+    pub(super) clues: Vec<Clue>,
     /// What was taken of it so far.
     pub(super) taken: Taken,
     /// Changes in `pg_class` that its TRUNCATEs may have made, those that were tried and taken back included.
@@ -24,7 +29,13 @@ pub struct Transaction {
 impl Transaction {
     /// A transaction that has just begun. Where it is to be compared with a plan, `plan` holds what the plan changes.
     pub fn begun(baseline: Baseline, limits: &Limits, plan: &[TableChange]) -> Transaction {
-        Transaction { baseline, named: HashSet::new(), taken: Taken::new(limits, plan), catalog_updates: 0 }
+        Transaction {
+            baseline,
+            named: HashSet::new(),
+            clues: Vec::new(),
+            taken: Taken::new(limits, plan),
+            catalog_updates: 0,
+        }
     }
 
     /// Relations that a statement of it names. What else it changes is an indirect change.
@@ -33,6 +44,15 @@ impl Transaction {
             if self.named.len() < MOST_NAMED {
                 self.named.insert(relation.clone());
             }
+        }
+    }
+
+    /// A statement of it that writes. Its constants say where its rows may be looked for in a large table; whether that
+    /// was all is asked of the target.
+    pub fn hint(&mut self, hint: &Hint) {
+        if self.clues.len() < MOST_CLUES {
+            self.clues.extend(clues(hint));
+            self.clues.truncate(MOST_CLUES);
         }
     }
 

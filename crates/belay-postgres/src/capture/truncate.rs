@@ -112,5 +112,6 @@ async fn take(
     writer.ask(&format!("LOCK TABLE ONLY {} IN EXCLUSIVE MODE", about.quoted())).await?;
     let indirect = !transaction.names(about);
     let number = transaction.taken.table(sink, &about.table, Means::Whole, indirect)?;
-    scan::whole(outsider, &about.table, number, Side::Old, &mut transaction.taken, sink).await
+    let taken = &mut transaction.taken;
+    scan::whole(outsider, &about.table, &mut |image| taken.image(sink, number, Side::Old, image)).await
 }

@@ -2,7 +2,7 @@
 
 use belay_change::{ChangeSet, Side, Sink, Table, TableChange};
 use belay_postgres::capture::{
-    Baseline, CaptureError, Limits, OPENING, Row, Transaction, before_truncate, capture, pins,
+    Baseline, CaptureError, Hint, Limits, OPENING, Row, Transaction, before_truncate, capture, pins,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -55,7 +55,9 @@ impl Kept {
 }
 
 fn without_zeros(mut content: Content) -> Content {
-    content.values_mut().for_each(|rows| rows.retain(|_, count| *count != 0));
+    for rows in content.values_mut() {
+        rows.retain(|_, count| *count != 0);
+    }
     content.retain(|_, rows| !rows.is_empty());
     content
 }
@@ -103,8 +105,25 @@ impl Bed {
     /// Runs these statements in a transaction of their own, takes its changes and commits, or rolls back where they
     /// cannot be taken.
     pub(crate) async fn run(&mut self, statements: &[&str]) -> Result<(ChangeSet, Kept), CaptureError> {
-        let mut kept = Kept::default();
+        let transaction = self.begin("BEGIN").await;
+        self.run_in(transaction, statements).await
+    }
+
+    /// The same, with the statements known to the capture.
+    pub(crate) async fn hinted(&mut self, statements: &[&str]) -> Result<(ChangeSet, Kept), CaptureError> {
         let mut transaction = self.begin("BEGIN").await;
+        for text in statements {
+            transaction.hint(&Hint { text: (*text).to_owned(), parameters: Vec::new() });
+        }
+        self.run_in(transaction, statements).await
+    }
+
+    async fn run_in(
+        &mut self,
+        mut transaction: Transaction,
+        statements: &[&str],
+    ) -> Result<(ChangeSet, Kept), CaptureError> {
+        let mut kept = Kept::default();
         match self.statements(&mut transaction, statements, &mut kept).await {
             Ok(()) => {}
             Err(error) => {
@@ -151,7 +170,9 @@ impl Bed {
             let quoted = format!("\"{schema}\".\"{}\"", name.replace('"', "\"\""));
             let of = rows(&client, &format!("SELECT record_out(zq.*) FROM ONLY {quoted} zq")).await;
             let counted = content.entry(format!("{schema}.{name}")).or_default();
-            of.into_iter().for_each(|row| *counted.entry(row[0].clone().unwrap()).or_default() += 1);
+            for row in of {
+                *counted.entry(row[0].clone().unwrap()).or_default() += 1;
+            }
         }
         content
     }
@@ -179,7 +200,9 @@ pub(crate) fn between(mut before: Content, after: Content) -> Content {
     before.values_mut().flat_map(BTreeMap::values_mut).for_each(|count| *count = -*count);
     for (table, rows) in after {
         let of = before.entry(table).or_default();
-        rows.into_iter().for_each(|(row, count)| *of.entry(row).or_default() += count);
+        for (row, count) in rows {
+            *of.entry(row).or_default() += count;
+        }
     }
     without_zeros(before)
 }

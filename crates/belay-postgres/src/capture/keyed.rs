@@ -1,0 +1,295 @@
+//! The rows that a transaction wrote in a large table, found without looking at all of it.
+//!
+//! Where they may lie is guessed: from what its statements compare with constants, from the keys of the rows found so
+//! far, from foreign keys, and from the end of the table, where new rows mostly go. The guess is taken only if exactly
+//! as many rows were found as the target counted.
+
+use super::clue::Clue;
+use super::describe::Described;
+use super::judge::Written;
+use super::scan::{MARKED, Scan, text, version};
+use super::take::Gone;
+use super::version::Version;
+use super::{Ask, CaptureError, Limits, Row, places};
+use belay_change::read_record;
+use postgres_protocol::escape::escape_literal;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Tables up to so many bytes are scanned as fast as anything is found in them.
+const SMALL: u64 = 1 << 20;
+/// Rows that are looked for by key.
+const MOST_ROWS: u64 = 20_000;
+/// Bytes of images that are held until their number is proven.
+const MOST_BYTES: usize = 64 << 20;
+/// Pages at the end of a table that are looked at for new rows.
+const TAIL: u64 = 64;
+/// Pages that are looked at because old rows lie there.
+const MOST_PAGES: usize = 64;
+/// Indexes of a table whose ends are looked at.
+const MOST_INDEXES: usize = 8;
+/// Rounds in which rows are followed that refer to rows of their own table.
+const ROUNDS: usize = 16;
+/// Milliseconds for one look. A guess that leads to more is a bad one.
+const PATIENCE: u32 = 2000;
+
+/// Ends a look within the writer's transaction.
+const BACK: &str = "ROLLBACK TO SAVEPOINT belay_key; RELEASE SAVEPOINT belay_key";
+
+/// The images of a table before and after.
+type Found = (Vec<String>, Vec<String>);
+
+/// Row versions with their images.
+#[derive(Default)]
+struct Versions {
+    images: BTreeMap<Version, String>,
+    bytes: usize,
+}
+
+impl Versions {
+    /// Beyond the bound it takes no more, and so the number does not come out.
+    fn add(&mut self, version: Version, image: &str) {
+        if self.bytes + image.len() <= MOST_BYTES && self.images.insert(version, image.to_owned()).is_none() {
+            self.bytes += image.len();
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.images.len() as u64
+    }
+}
+
+/// Whether to look by key first: not in a small table, nor for so many rows that a scan is faster.
+pub(super) fn worthwhile(written: &Written, about: &Described, limits: &Limits) -> bool {
+    let rows = written.before().max(written.after());
+    rows <= MOST_ROWS && about.bytes > SMALL && (rows <= 2 * about.pages() || about.bytes > limits.scan)
+}
+
+/// What is looked for.
+pub(super) struct Search<'a> {
+    pub(super) scan: &'a Scan<'a>,
+    pub(super) written: &'a Written,
+    pub(super) clues: &'a [Clue],
+    pub(super) gone: &'a Gone,
+    pub(super) described: &'a HashMap<u32, Described>,
+}
+
+impl Search<'_> {
+    /// The images, if they are proven to be all.
+    pub(super) async fn run(
+        &self,
+        writer: &mut dyn Ask,
+        outsider: &mut dyn Ask,
+    ) -> Result<Option<Found>, CaptureError> {
+        let mut old = Versions::default();
+        self.before(writer, outsider, &mut old).await?;
+        if old.len() != self.written.before() {
+            return Ok(None);
+        }
+        let mut new = Versions::default();
+        self.after(writer, outsider, &old, &mut new).await?;
+        if new.len() != self.written.after() {
+            return Ok(None);
+        }
+        Ok(Some((old.images.into_values().collect(), new.images.into_values().collect())))
+    }
+
+    fn about(&self) -> &Described {
+        self.scan.about
+    }
+
+    async fn before(
+        &self,
+        writer: &mut dyn Ask,
+        outsider: &mut dyn Ask,
+        found: &mut Versions,
+    ) -> Result<(), CaptureError> {
+        if self.written.before() == 0 {
+            return Ok(());
+        }
+        for condition in self.told().chain(self.referring(self.gone)) {
+            self.old_where(writer, outsider, &condition, found).await?;
+            if found.len() >= self.written.before() {
+                return Ok(());
+            }
+        }
+        for _ in 0..ROUNDS {
+            let before = found.len();
+            let own = Gone::from([(self.about().table.oid, self.fields(found))]);
+            for condition in self.referring(&own) {
+                self.old_where(writer, outsider, &condition, found).await?;
+            }
+            if found.len() >= self.written.before() || found.len() == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn old_where(
+        &self,
+        writer: &mut dyn Ask,
+        outsider: &mut dyn Ask,
+        condition: &str,
+        found: &mut Versions,
+    ) -> Result<(), CaptureError> {
+        // Rows that others locked are among them.
+        let most = 2 * self.written.before() + 1000;
+        let sql = patiently(&format!(
+            "SELECT ctid, xmin FROM ONLY {} WHERE ({condition}) AND {MARKED} LIMIT {most}",
+            self.about().quoted()
+        ));
+        let marked = match self.scan.marked(outsider, &sql).await {
+            Err(CaptureError::Target { .. }) => return given_up(outsider).await,
+            other => other?,
+        };
+        let add = &mut |version, image: &str| {
+            found.add(version, image);
+            Ok(())
+        };
+        self.scan.own(writer, outsider, &marked, add).await
+    }
+
+    async fn after(
+        &self,
+        writer: &mut dyn Ask,
+        outsider: &mut dyn Ask,
+        old: &Versions,
+        found: &mut Versions,
+    ) -> Result<(), CaptureError> {
+        let about = self.about();
+        let key = &about.table.key;
+        let keys: Vec<Vec<String>> = self
+            .fields(old)
+            .iter()
+            .filter_map(|row| key.iter().map(|place| row.get(place).cloned()).collect())
+            .collect();
+        let by_key = places::among(key, &keys, about);
+        for condition in by_key.into_iter().chain([self.pages(old)]).chain(self.told()) {
+            if found.len() >= self.written.after() {
+                return Ok(());
+            }
+            self.new_where(writer, &condition, found).await?;
+        }
+        for place in about.leading.iter().filter(|place| about.plain.contains(place)).take(MOST_INDEXES) {
+            if found.len() >= self.written.after() {
+                break;
+            }
+            let ends = [self.numbered(*place, writer).await?, self.beyond(*place, outsider).await?];
+            for condition in ends.into_iter().flatten() {
+                self.new_where(writer, &condition, found).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn new_where(&self, writer: &mut dyn Ask, condition: &str, found: &mut Versions) -> Result<(), CaptureError> {
+        let sql = format!(
+            "SAVEPOINT belay_key; SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = {PATIENCE}; {}; {BACK}",
+            self.scan.made(condition)
+        );
+        let add = &mut |row: Row| {
+            found.add(version(&row)?, text(&row, 2)?);
+            Ok(())
+        };
+        match writer.each(&sql, add).await {
+            // The guess made no sense; what it gave until then is true.
+            Err(CaptureError::Target { .. }) => writer.ask(BACK).await.map(|_| ()),
+            other => other,
+        }
+    }
+
+    /// Conditions from what the statements say.
+    fn told(&self) -> impl Iterator<Item = String> {
+        self.clues.iter().filter_map(|clue| places::of_clue(clue, self.about()))
+    }
+
+    /// Conditions for rows that refer to rows which are gone.
+    fn referring(&self, gone: &Gone) -> Vec<String> {
+        let mut conditions = Vec::new();
+        for reference in &self.about().references {
+            let parent = self.described.get(&reference.parent);
+            let Some((rows, places)) = gone.get(&reference.parent).zip(parent.and_then(|it| reference.places(it)))
+            else {
+                continue;
+            };
+            let tuple = |row: &HashMap<u16, String>| {
+                places.iter().map(|place| row.get(place).cloned()).collect::<Option<Vec<String>>>()
+            };
+            let tuples: Vec<Vec<String>> = rows.iter().filter_map(tuple).collect();
+            conditions.extend(places::among(&reference.columns, &tuples, self.about()));
+        }
+        conditions
+    }
+
+    /// The pages of the old rows, where an update leaves the new ones if there is room, and the last ones.
+    fn pages(&self, old: &Versions) -> String {
+        let about = self.about();
+        let tail = about.pages().saturating_sub(TAIL + self.written.after() / 16);
+        let pages: BTreeSet<u32> = old.images.keys().map(|version| version.page).collect();
+        let one = |page: &u32| format!("ctid >= '({page},0)' AND ctid < '({},0)'", u64::from(*page) + 1);
+        let known = if pages.len() <= MOST_PAGES { pages.iter().map(one).collect() } else { Vec::new() };
+        std::iter::once(format!("ctid >= '({tail},0)'")).chain(known).collect::<Vec<_>>().join(" OR ")
+    }
+
+    /// The last numbers that the connection was given for a column.
+    async fn numbered(&self, place: u16, writer: &mut dyn Ask) -> Result<Option<String>, CaptureError> {
+        let about = self.about();
+        let (true, Some(column)) = (self.scan.judged.moved_sequences(), about.table.columns.get(usize::from(place)))
+        else {
+            return Ok(None);
+        };
+        let sql = format!(
+            "SAVEPOINT belay_key; SELECT currval(pg_get_serial_sequence({}, {})); {BACK}",
+            escape_literal(&about.quoted()),
+            escape_literal(&column.name)
+        );
+        let rows = match writer.ask(&sql).await {
+            Err(CaptureError::Target { .. }) => {
+                writer.ask(BACK).await?;
+                return Ok(None);
+            }
+            other => other?,
+        };
+        let last: Option<i64> = rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok());
+        let reach = i64::try_from(self.written.after()).unwrap_or(0).saturating_mul(4).saturating_add(100);
+        let name = places::name(place, about);
+        Ok(last.map(|last| format!("{name} BETWEEN '{}' AND '{last}'", last.saturating_sub(reach))))
+    }
+
+    /// What comes after the greatest value of a column that was there before: rows are numbered, or dated.
+    async fn beyond(&self, place: u16, outsider: &mut dyn Ask) -> Result<Option<String>, CaptureError> {
+        let about = self.about();
+        let name = places::name(place, about);
+        let sql =
+            format!("SELECT {name} FROM ONLY {} WHERE {name} IS NOT NULL ORDER BY {name} DESC LIMIT 1", about.quoted());
+        let rows = match outsider.ask(&patiently(&sql)).await {
+            Err(CaptureError::Target { .. }) => {
+                given_up(outsider).await?;
+                return Ok(None);
+            }
+            other => other?,
+        };
+        let greatest = rows.first().and_then(|row| row.first()?.as_deref());
+        Ok(greatest.map(|value| format!("{name} > {}", escape_literal(value))))
+    }
+
+    /// The fields of rows, without those that are NULL.
+    fn fields(&self, versions: &Versions) -> Vec<HashMap<u16, String>> {
+        let columns = self.about().table.columns.len();
+        let row = |image: &String| {
+            let fields = read_record(image.as_bytes(), columns).ok()?;
+            Some((0..).zip(fields).filter_map(|(place, field)| Some((place, field?))).collect())
+        };
+        versions.images.values().filter_map(row).collect()
+    }
+}
+
+/// One look of the outsider.
+fn patiently(sql: &str) -> String {
+    format!("BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = {PATIENCE}; {sql}; COMMIT")
+}
+
+/// Ends a look that failed.
+async fn given_up(outsider: &mut dyn Ask) -> Result<(), CaptureError> {
+    outsider.ask("ROLLBACK").await.map(|_| ())
+}
