@@ -137,7 +137,6 @@ fn alter(kind: &NodeEnum) -> Option<&'static str> {
 
 fn maintain(kind: &NodeEnum) -> Option<&'static str> {
     Some(match kind {
-        NodeEnum::TruncateStmt(_) => "TRUNCATE",
         NodeEnum::VacuumStmt(vacuum) if vacuum.is_vacuumcmd => "VACUUM",
         NodeEnum::VacuumStmt(_) => "ANALYZE",
         NodeEnum::ClusterStmt(_) => "CLUSTER",
@@ -190,7 +189,6 @@ fn name_relations(findings: &mut Findings, kind: &NodeEnum) {
         findings.relation(relation);
     }
     let several: &[Node] = match kind {
-        NodeEnum::TruncateStmt(truncate) => &truncate.relations,
         NodeEnum::VacuumStmt(vacuum) => &vacuum.rels,
         NodeEnum::DropStmt(drop) if is_relation(drop.remove_type) => &drop.objects,
         NodeEnum::GrantStmt(grant) => &grant.objects,

@@ -25,6 +25,8 @@ pub(super) enum Known {
     SetsSetting,
     /// It shows a setting: its arguments decide.
     ShowsSetting,
+    /// It advances a sequence, and changes nothing else.
+    Advances,
     /// Refused, as words after "calls NAME, which".
     Refused(&'static str),
 }
@@ -45,6 +47,7 @@ impl Functions {
         match schema {
             "" | "pg_catalog" if name == "set_config" => Known::SetsSetting,
             "" | "pg_catalog" if name == "current_setting" => Known::ShowsSetting,
+            "" | "pg_catalog" if name == "nextval" => Known::Advances,
             "" | "pg_catalog" => self.own(name),
             "information_schema" if self.harmless.contains(format!("{schema}.{name}").as_str()) => Known::Harmless,
             _ => Known::Refused("is not one of PostgreSQL's own functions"),

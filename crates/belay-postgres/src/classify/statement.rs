@@ -5,7 +5,8 @@ use super::walk::query;
 use super::{PathChange, definition, session};
 use belay_model::{Code, Effect, Statement};
 use pg_query::protobuf::{
-    CopyStmt, DeclareCursorStmt, DefElem, ExecuteStmt, ExplainStmt, LockStmt, Node, PrepareStmt, SelectStmt, a_const,
+    CopyStmt, DeclareCursorStmt, DefElem, ExecuteStmt, ExplainStmt, LockStmt, Node, PrepareStmt, SelectStmt,
+    TruncateStmt, a_const,
 };
 use pg_query::{LockMode, NodeEnum};
 
@@ -60,6 +61,7 @@ fn of_kind(reader: Reader<'_>, kind: &NodeEnum, purpose: Purpose) -> Read {
         NodeEnum::ExecuteStmt(execute) => of_execute(reader, execute),
         NodeEnum::CopyStmt(copy) => of_copy(reader, copy),
         NodeEnum::LockStmt(lock) => of_lock(reader, lock),
+        NodeEnum::TruncateStmt(truncate) => of_truncate(reader, truncate),
         _ => session::of(kind).or_else(|| definition::of(kind)).unwrap_or_else(unknown),
     })
 }
@@ -228,4 +230,18 @@ pub(super) fn options(nodes: &[Node]) -> Option<Vec<&DefElem>> {
             _ => None,
         })
         .collect()
+}
+
+/// It empties tables without a word of their rows.
+fn of_truncate(reader: Reader<'_>, truncate: &TruncateStmt) -> Statement {
+    let TruncateStmt { relations, restart_seqs: _, behavior: _ } = truncate;
+    let mut walk = reader.walk(Effect::Session);
+    walk.findings.raise(Effect::Definition, Some(Code::Definition), None);
+    for node in relations {
+        match &node.node {
+            Some(NodeEnum::RangeVar(table)) => walk.locked(table),
+            _ => walk.findings.raise(Effect::Opaque, Some(Code::Opaque), None),
+        }
+    }
+    walk.into_statement("TRUNCATE", None)
 }

@@ -204,7 +204,9 @@ impl Writing {
         let act = Act::of(held.statements.as_deref()?);
         let runs = matches!(tag, b'Q' | b'E');
         match &self.transaction {
-            Transaction::None if act.writes && self.inner.is_outside_transaction() && !self.in_batch => Some(Next::Open),
+            Transaction::None if act.writes && self.inner.is_outside_transaction() && !self.in_batch => {
+                Some(Next::Open)
+            }
             Transaction::None if act.begins && tag == b'E' => Some(Next::Join),
             // The end of one that has failed is a ROLLBACK, whatever the client calls it.
             Transaction::Client { .. } if act.commits && runs && !self.inner.has_failed() => Some(Next::Commit),
@@ -270,7 +272,8 @@ impl Writing {
         bytes.put(command_in_batch(crate::capture::OPENING));
         bytes.put_slice(b"H\0\0\0\x04");
         self.own(bytes.freeze());
-        self.doing = Doing::Opening { left: 2, rows: Vec::new(), own, ready };
+        // Each of the two ends with two.
+        self.doing = Doing::Opening { left: 4, rows: Vec::new(), own, ready };
     }
 
     fn settle(&mut self, what: Settlings) {
@@ -304,7 +307,9 @@ impl Writing {
             Doing::Opening { .. } => self.handle_opening(message, now),
             Doing::RollingBack(_) => self.handle_rolled_back(&message, now),
             Doing::Settling { asking: true, .. } => self.handle_answer(&message),
-            Doing::Nothing | Doing::Draining(_) | Doing::Settling { asking: false, .. } => self.handle_own(message, now),
+            Doing::Nothing | Doing::Draining(_) | Doing::Settling { asking: false, .. } => {
+                self.handle_own(message, now)
+            }
         }
     }
 
@@ -389,11 +394,8 @@ impl Writing {
         }
         if *left == 0 {
             let (baseline, own, ready) = (std::mem::take(rows), *own, ready.take());
-            self.transaction = if own {
-                Transaction::Own { baseline, sealed: false }
-            } else {
-                Transaction::Client { baseline }
-            };
+            self.transaction =
+                if own { Transaction::Own { baseline, sealed: false } } else { Transaction::Client { baseline } };
             self.doing = Doing::Nothing;
             if let Some(ready) = ready {
                 self.feed(ready, now)?;
@@ -480,7 +482,10 @@ impl Writing {
                 self.tell(notice);
                 self.committed(what, now)?;
             }
-            Settled::RolledBack(denial) if what == Settlings::Prepare => { self.spoil(&denial); return Ok(()) },
+            Settled::RolledBack(denial) if what == Settlings::Prepare => {
+                self.spoil(&denial);
+                return Ok(());
+            }
             Settled::RolledBack(denial) => {
                 self.forget();
                 self.refused(what, &denial, now)?;

@@ -177,7 +177,7 @@ pub fn describe_portal(name: &[u8]) -> Bytes {
 }
 
 /// One command of the gateway's own amid a client's batch: prepared, run and closed under a name that no client has.
-/// Its answer ends with CloseComplete.
+/// Its answer ends with the second CloseComplete.
 pub fn command_in_batch(sql: &str) -> Bytes {
     const NAME: &[u8] = b"belay:own\0";
     let mut bytes = BytesMut::new();
@@ -196,10 +196,12 @@ pub fn command_in_batch(sql: &str) -> Bytes {
         body.extend_from_slice(NAME);
         body.put_u32(0);
     }));
-    bytes.put(message(b'C', |body| {
-        body.put_u8(b'S');
-        body.extend_from_slice(NAME);
-    }));
+    for kind in [b'P', b'S'] {
+        bytes.put(message(b'C', |body| {
+            body.put_u8(kind);
+            body.extend_from_slice(NAME);
+        }));
+    }
     bytes.freeze()
 }
 

@@ -113,10 +113,14 @@ impl Stand {
             for sql in &scenario.write {
                 match client.simple_query(sql).await {
                     Ok(_) => {}
-                    Err(error) if told(&error).contains(MARK) => refused = true,
+                    Err(error) if told(&error).contains(MARK) => {
+                        refused = true;
+                        break;
+                    }
                     Err(error) => return Err(format!("`{sql}` is refused by the server only: {}", told(&error))),
                 }
-                if !refused && effect == "direct" {
+                // What was let through before may have changed something, unless it was only planned.
+                if effect == "direct" {
                     before = State::of(direct, &scenario.tables).await;
                 }
             }

@@ -137,6 +137,11 @@ impl<'a> Walk<'a> {
             Known::Harmless => {}
             Known::SetsSetting => self.sets_setting(args),
             Known::ShowsSetting => self.shows_setting(args),
+            // A row gets its number so; what is written is captured, and a sequence has no way back.
+            Known::Advances => {
+                let because = "calls nextval, which advances a sequence".to_owned();
+                self.findings.raise(Effect::Write, Some(Code::UnknownFunction), because);
+            }
             Known::Refused(why) => self.refuse_function(schema, name, why),
         }
     }

@@ -64,6 +64,7 @@ impl<'a> Walk<'a> {
     /// The database's own function of this name, with one argument.
     fn judge_own(&mut self, name: &str) {
         match self.functions.known("pg_catalog", name) {
+            Known::Advances => self.refuse_function("", name, "advances a sequence"),
             Known::Refused(why) => self.refuse_function("", name, why),
             Known::ShowsSetting => self.shows_setting(&[]),
             Known::Harmless | Known::SetsSetting => {}
