@@ -1,0 +1,160 @@
+//! What the client sends: on to the target, or held until what has to come before it is done.
+
+use super::act::{Act, mixed};
+use super::settlement::{Before, End};
+use super::{BEGIN, Doing, Held, MAY_WRITE, Next, Settlings, Transaction, Writing};
+use crate::wire::{command_in_batch, query_text};
+use belay_engine::{Connection as _, Input, Output, ProtocolError};
+use belay_model::Timestamp;
+use belay_policy::Decision;
+use bytes::{BufMut, Bytes, BytesMut};
+use std::sync::Arc;
+
+impl Writing {
+    /// Carries out what the judging side wants, as far as that is for here.
+    pub(super) fn pump(&mut self, now: Timestamp) -> Result<(), ProtocolError> {
+        while let Some(output) = self.inner.poll() {
+            match output {
+                Output::Decide(statements) => match mixed(&statements, self.is_open()) {
+                    Some(denial) => self.inner.handle(Input::Decided(Decision::Deny(denial)), now)?,
+                    None => {
+                        self.judged = Some(Arc::clone(&statements));
+                        self.out.push_back(Output::Decide(statements));
+                    }
+                },
+                Output::ToUpstream(bytes) => {
+                    let carries = matches!(bytes.as_bytes().first(), Some(b'Q' | b'P' | b'B' | b'E'));
+                    let statements = if carries { self.permitted.take() } else { None };
+                    self.dispatch(Held { bytes, statements, prepared: false });
+                }
+                other => self.out.push_back(other),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn send(&mut self, held: Held) {
+        let tag = held.bytes.as_bytes().first().copied().unwrap_or_default();
+        match tag {
+            b'P' | b'B' | b'E' | b'D' | b'C' => self.in_batch = true,
+            b'S' => self.in_batch = false,
+            _ => {}
+        }
+        if let Transaction::Own { sealed, .. } = &mut self.transaction {
+            *sealed |= matches!(tag, b'Q' | b'S');
+        }
+        match &held.statements {
+            Some(statements) => self.transcript.sent(held.bytes.as_bytes(), statements),
+            None if tag == b'd' => self.transcript.data(held.bytes.as_bytes().get(5..).unwrap_or_default()),
+            None => {}
+        }
+        self.out.push_back(Output::ToUpstream(held.bytes));
+    }
+
+    /// Sends what was held, up to what has to wait again.
+    pub(super) fn release(&mut self) {
+        let queue = std::mem::take(&mut self.queue);
+        for held in queue {
+            self.dispatch(held);
+        }
+        self.drained();
+    }
+
+    /// Goes on once everything that was sent is answered.
+    pub(super) fn drained(&mut self) {
+        let Doing::Draining(next) = self.doing else { return };
+        // The head of the queue and what follows it are counted as due already.
+        let answered = |held: &&Held| !matches!(held.bytes.as_bytes().first(), Some(b'H' | b'd' | b'c' | b'f'));
+        let held = self.queue.iter().filter(answered).count();
+        if self.inner.due() > held {
+            return;
+        }
+        match next {
+            Next::Open => self.open(true, None),
+            Next::Join => self.open(false, None),
+            Next::Commit => self.settle(Settlings::Commit),
+            Next::Prepare => self.settle(Settlings::Prepare),
+        }
+    }
+
+    /// Opens a transaction, or makes the client's one that may write, and takes what it starts with.
+    pub(super) fn open(&mut self, own: bool, ready: Option<Bytes>) {
+        let mut bytes = BytesMut::new();
+        bytes.put(command_in_batch(if own { BEGIN } else { MAY_WRITE }));
+        bytes.put(command_in_batch(crate::capture::OPENING));
+        bytes.put_slice(b"H\0\0\0\x04");
+        self.own(bytes.freeze());
+        // Each of the two ends with two.
+        self.doing = Doing::Opening { left: 4, rows: Vec::new(), own, ready };
+    }
+
+    pub(super) fn settle(&mut self, what: Settlings) {
+        let baseline = match &self.transaction {
+            Transaction::Own { baseline, .. } | Transaction::Client { baseline } => baseline.clone(),
+            Transaction::None => Vec::new(),
+        };
+        let ways = Arc::clone(&self.ways);
+        let settlement: Box<dyn belay_engine::Settlement> = match what {
+            Settlings::Own | Settlings::Commit => {
+                Box::new(End { ways, baseline, open: self.open.take(), ran: self.transcript.take() })
+            }
+            Settlings::Prepare => {
+                let held = self.queue.front();
+                let text = held.and_then(|held| text_of(held.bytes.as_bytes())).unwrap_or_default();
+                Box::new(Before { ways, baseline, open: self.open.take(), text })
+            }
+        };
+        self.doing = Doing::Settling { asking: false, what };
+        self.out.push_back(Output::Settle(settlement));
+    }
+
+    /// Sends a message, or holds it until what has to come before it is done.
+    fn dispatch(&mut self, held: Held) {
+        let sealed = matches!(self.transaction, Transaction::Own { sealed: true, .. });
+        if sealed || !matches!(self.doing, Doing::Nothing) {
+            self.queue.push_back(held);
+            return;
+        }
+        match self.next(&held) {
+            Some(next) if next == Next::Join => {
+                self.send(held);
+                self.own(Bytes::from_static(b"H\0\0\0\x04"));
+                self.doing = Doing::Draining(next);
+            }
+            Some(next) => {
+                // What is due may be held back until a Sync.
+                if self.in_batch {
+                    self.own(Bytes::from_static(b"H\0\0\0\x04"));
+                }
+                self.queue.push_front(held);
+                self.doing = Doing::Draining(next);
+                self.drained();
+            }
+            None => self.send(held),
+        }
+    }
+
+    /// What has to come before this message, or right behind it.
+    fn next(&self, held: &Held) -> Option<Next> {
+        let tag = held.bytes.as_bytes().first().copied()?;
+        let act = Act::of(held.statements.as_deref()?);
+        let runs = matches!(tag, b'Q' | b'E');
+        match &self.transaction {
+            Transaction::None if act.writes && self.inner.is_outside_transaction() && !self.in_batch => {
+                Some(Next::Open)
+            }
+            Transaction::None if act.begins && tag == b'E' => Some(Next::Join),
+            // The end of one that has failed is a ROLLBACK, whatever the client calls it.
+            Transaction::Client { .. } if act.commits && runs && !self.inner.has_failed() => Some(Next::Commit),
+            Transaction::Own { .. } | Transaction::Client { .. } if act.prepares && runs && !held.prepared => {
+                Some(Next::Prepare)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The text of a simple query.
+fn text_of(frame: &[u8]) -> Option<String> {
+    String::from_utf8(query_text(frame).ok()?.to_vec()).ok()
+}

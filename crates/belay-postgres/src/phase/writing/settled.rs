@@ -1,0 +1,124 @@
+//! What the client hears once a settlement is done.
+
+use super::{Doing, Settlings, Transaction, Writing, idle, told};
+use crate::wire::{
+    Report, Severity, command_complete, error_response, notice_response, query, ready_for_query, refusal_text,
+};
+use belay_engine::{Notice, Output, ProtocolError, Settled};
+use belay_model::{Code, Denial, EndReason, Timestamp, TransactionStatus};
+use bytes::Bytes;
+
+impl Writing {
+    pub(super) fn handle_settled(&mut self, settled: Settled, now: Timestamp) -> Result<(), ProtocolError> {
+        let Doing::Settling { what, .. } = std::mem::replace(&mut self.doing, Doing::Nothing) else { return Ok(()) };
+        match settled {
+            Settled::Lost(denial) => {
+                self.out.push_back(Output::ToClient(error_response(&told(Severity::Fatal, &denial))));
+                self.out.push_back(Output::Close(EndReason::TargetLost));
+                return Ok(());
+            }
+            Settled::Ready(done) => {
+                self.open = done.downcast().ok();
+                if let Some(head) = self.queue.front_mut() {
+                    head.prepared = true;
+                }
+            }
+            Settled::Instead(tag, notice) => {
+                self.tell(notice);
+                let head = self.queue.pop_front();
+                let simple = head.is_some_and(|head| head.bytes.as_bytes().first() == Some(&b'Q'));
+                self.feed(command_complete(&tag), now)?;
+                if simple {
+                    return self.after_simple(now);
+                }
+            }
+            Settled::Committed(notice) => {
+                self.forget();
+                self.tell(notice);
+                self.committed(what, now)?;
+            }
+            Settled::RolledBack(denial) if what == Settlings::Prepare => {
+                self.spoil(&denial);
+                return Ok(());
+            }
+            Settled::RolledBack(denial) => {
+                self.forget();
+                self.refused(what, &denial, now)?;
+            }
+        }
+        self.release();
+        Ok(())
+    }
+
+    /// What stood in for a simple query is done; its transaction goes on or, where it was opened here, ends.
+    fn after_simple(&mut self, now: Timestamp) -> Result<(), ProtocolError> {
+        if matches!(self.transaction, Transaction::Own { .. }) {
+            self.roll_back(vec![idle()]);
+            return Ok(());
+        }
+        self.feed(ready_for_query(TransactionStatus::Open), now)?;
+        self.release();
+        Ok(())
+    }
+
+    fn committed(&mut self, what: Settlings, now: Timestamp) -> Result<(), ProtocolError> {
+        match what {
+            Settlings::Own => {
+                if let Some(complete) = self.complete.take() {
+                    self.feed(complete, now)?;
+                }
+                self.feed(idle(), now)
+            }
+            Settlings::Commit | Settlings::Prepare => {
+                let head = self.queue.pop_front();
+                self.feed(command_complete("COMMIT"), now)?;
+                if head.is_some_and(|head| head.bytes.as_bytes().first() == Some(&b'Q')) {
+                    self.feed(idle(), now)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn refused(&mut self, what: Settlings, denial: &Denial, now: Timestamp) -> Result<(), ProtocolError> {
+        self.complete = None;
+        if what == Settlings::Own {
+            self.feed(error_response(&told(Severity::Error, denial)), now)?;
+            return self.feed(idle(), now);
+        }
+        let (error, simple) = self.skipped(denial);
+        self.feed(error, now)?;
+        if simple { self.feed(idle(), now) } else { Ok(()) }
+    }
+
+    /// The error for the statement at the head of the queue, and whether that is a simple query. As the target does
+    /// after an error, what is left of its batch is skipped.
+    fn skipped(&mut self, denial: &Denial) -> (Bytes, bool) {
+        let simple = self.queue.pop_front().is_some_and(|head| head.bytes.as_bytes().first() == Some(&b'Q'));
+        while !simple && self.queue.front().is_some_and(|held| held.bytes.as_bytes().first() != Some(&b'S')) {
+            self.queue.pop_front();
+        }
+        (error_response(&told(Severity::Error, denial)), simple)
+    }
+
+    /// What should have been done before a statement failed: the statement fails, and its transaction with it.
+    fn spoil(&mut self, denial: &Denial) {
+        if matches!(self.transaction, Transaction::Own { .. }) {
+            // The client hears of it once the transaction is gone.
+            let (error, simple) = self.skipped(denial);
+            self.roll_back(if simple { vec![error, idle()] } else { vec![error] });
+            return;
+        }
+        let (error, simple) = self.skipped(denial);
+        let failed = ready_for_query(TransactionStatus::Failed);
+        self.doing = Doing::RollingBack(if simple { vec![error, failed] } else { vec![error] });
+        self.own(query(&refusal_text(denial.code)));
+    }
+
+    fn tell(&mut self, notice: Option<Notice>) {
+        if let Some(Notice { message, detail, hint }) = notice {
+            let report = Report { severity: Severity::Notice, code: Code::Changed, message, detail, hint };
+            self.out.push_back(Output::ToClient(notice_response(&report)));
+        }
+    }
+}

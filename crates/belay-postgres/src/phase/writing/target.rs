@@ -1,0 +1,162 @@
+//! What the target sends: answers for the client, and answers to what was asked here.
+
+use super::messages::{Message, row};
+use super::{Doing, Next, Settlings, Transaction, Writing, idle};
+use crate::wire::{error_fields, query};
+use belay_engine::{Answer, Output, ProtocolError};
+use belay_model::Timestamp;
+use bytes::Bytes;
+
+impl Writing {
+    pub(super) fn handle_message(&mut self, message: Message, now: Timestamp) -> Result<(), ProtocolError> {
+        match &mut self.doing {
+            Doing::Opening { .. } => self.handle_opening(message, now),
+            Doing::RollingBack(_) => self.handle_rolled_back(&message, now),
+            Doing::Settling { asking: true, .. } => self.handle_answer(&message),
+            Doing::Nothing | Doing::Draining(_) | Doing::Settling { asking: false, .. } => {
+                self.handle_own(message, now)
+            }
+        }
+    }
+
+    /// Nothing of the transaction is left.
+    pub(super) fn forget(&mut self) {
+        self.transaction = Transaction::None;
+        self.transcript.take();
+        self.open = None;
+    }
+
+    /// Rolls back what was opened here.
+    pub(super) fn roll_back(&mut self, afterwards: Vec<Bytes>) {
+        self.forget();
+        self.complete = None;
+        self.doing = Doing::RollingBack(afterwards);
+        self.own(query("ROLLBACK"));
+    }
+
+    /// A message that is for the client, or would be.
+    fn handle_own(&mut self, message: Message, now: Timestamp) -> Result<(), ProtocolError> {
+        if message.tag == b'Z' {
+            return self.handle_ready(message, now);
+        }
+        if let Some(complete) = self.complete.take() {
+            self.feed(complete, now)?;
+        }
+        match message.tag {
+            // A batch's statements are told as they end; what a simple query did is told with the end of its transaction.
+            b'C' | b'I' if matches!(self.transaction, Transaction::Own { .. }) && !self.inner.is_in_batch() => {
+                self.complete = Some(message.bytes);
+                return Ok(());
+            }
+            b'C' | b'I' => self.transcript.succeeded(),
+            b'E' => {
+                self.transcript.failed();
+                self.feed(message.bytes, now)?;
+                if matches!(self.doing, Doing::Draining(next) if next != Next::Open) {
+                    // The target skips the rest of the batch.
+                    self.doing = Doing::Nothing;
+                    for held in std::mem::take(&mut self.queue) {
+                        self.send(held);
+                    }
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
+        self.feed(message.bytes, now)?;
+        self.drained();
+        Ok(())
+    }
+
+    fn handle_ready(&mut self, message: Message, now: Timestamp) -> Result<(), ProtocolError> {
+        let status = message.body().first().copied();
+        match (&self.transaction, status) {
+            (Transaction::Own { .. }, Some(b'E')) => {
+                self.roll_back(vec![idle()]);
+                return Ok(());
+            }
+            // It was prepared and not run.
+            (Transaction::Own { .. }, Some(b'T')) if self.transcript.is_empty() => {
+                self.roll_back(vec![idle()]);
+                return Ok(());
+            }
+            (Transaction::Own { .. }, Some(b'T')) => {
+                self.settle(Settlings::Own);
+                return Ok(());
+            }
+            (Transaction::None, Some(b'T')) => {
+                self.open(false, Some(message.bytes));
+                return Ok(());
+            }
+            (_, Some(b'I')) => self.forget(),
+            (Transaction::Client { .. }, Some(b'T')) => self.transcript.succeeded(),
+            _ => {}
+        }
+        if let Some(complete) = self.complete.take() {
+            self.feed(complete, now)?;
+        }
+        self.feed(message.bytes, now)?;
+        self.drained();
+        Ok(())
+    }
+
+    fn handle_opening(&mut self, message: Message, now: Timestamp) -> Result<(), ProtocolError> {
+        let Doing::Opening { left, rows, own, ready } = &mut self.doing else { return Ok(()) };
+        match message.tag {
+            b'D' => rows.push(row(message.body())?),
+            b'3' => *left = left.saturating_sub(1),
+            b'E' => {
+                let said = error_fields(message.body());
+                let why = format!("a transaction that may write could not be opened: {}", said.message);
+                return Err(ProtocolError(why));
+            }
+            b'S' => return self.feed(message.bytes, now),
+            _ => {}
+        }
+        if *left == 0 {
+            let (baseline, own, ready) = (std::mem::take(rows), *own, ready.take());
+            self.transaction =
+                if own { Transaction::Own { baseline, sealed: false } } else { Transaction::Client { baseline } };
+            self.doing = Doing::Nothing;
+            if let Some(ready) = ready {
+                self.feed(ready, now)?;
+            }
+            self.release();
+        }
+        Ok(())
+    }
+
+    fn handle_rolled_back(&mut self, message: &Message, now: Timestamp) -> Result<(), ProtocolError> {
+        match message.tag {
+            b'Z' => {}
+            b'S' => return self.feed(message.bytes.clone(), now),
+            _ => return Ok(()),
+        }
+        let Doing::RollingBack(afterwards) = std::mem::replace(&mut self.doing, Doing::Nothing) else { return Ok(()) };
+        for bytes in afterwards {
+            self.feed(bytes, now)?;
+        }
+        self.release();
+        Ok(())
+    }
+
+    /// A piece of what the settlement asked for.
+    fn handle_answer(&mut self, message: &Message) -> Result<(), ProtocolError> {
+        let answer = match message.tag {
+            b'D' => Answer::Row(row(message.body())?),
+            b'E' => {
+                let said = error_fields(message.body());
+                Answer::Failed(said.sqlstate, said.message)
+            }
+            b'Z' => {
+                if let Doing::Settling { asking, .. } = &mut self.doing {
+                    *asking = false;
+                }
+                Answer::Done(message.body() == b"T")
+            }
+            _ => return Ok(()),
+        };
+        self.out.push_back(Output::Answer(answer));
+        Ok(())
+    }
+}
