@@ -67,6 +67,23 @@ const TEXTS: &[(&str, &str)] = &[
     ("SELECT current_setting('seen.calls')", REFUSED),
     ("SELECT current_setting('search_path'), current_setting('plpgsql.variable_conflict', true)", ""),
     ("SELECT current_setting(name) FROM people", REFUSED),
+    // What has a name in `pg_settings` has its value there too.
+    ("SELECT current_setting(name) FROM pg_settings", ""),
+    ("SELECT s.name, pg_catalog.current_setting(s.name) FROM pg_catalog.pg_settings s WHERE s.source <> 'default'", ""),
+    ("SELECT current_setting(s.x) FROM pg_settings s(x) LEFT JOIN people ON people.name = s.x", ""),
+    ("SELECT current_setting(pg_settings.name) FROM pg_settings, people", ""),
+    ("SELECT (SELECT current_setting(s.name) FROM people LIMIT 1) FROM pg_settings s", ""),
+    ("SELECT (SELECT current_setting(name) FROM people LIMIT 1) FROM pg_settings s", REFUSED),
+    ("SELECT current_setting(name) FROM pg_settings s(x, name)", REFUSED),
+    ("SELECT current_setting(s.name) FROM (SELECT 'seen.calls' AS name) AS s, pg_settings", REFUSED),
+    ("SELECT current_setting(name) FROM pg_settings s(x) LEFT JOIN people ON true", REFUSED),
+    (
+        "SELECT current_setting(name) FROM (SELECT 'seen.calls') AS q(name), LATERAL (SELECT 1 FROM pg_settings) AS l",
+        REFUSED,
+    ),
+    ("SELECT current_setting(name || '') FROM pg_settings", REFUSED),
+    ("WITH pg_settings AS (SELECT 'seen.calls' AS name) SELECT current_setting(name) FROM pg_settings", REFUSED),
+    ("SELECT current_setting(setting) FROM pg_settings", REFUSED),
     ("SHOW search_path", ""),
 ];
 
@@ -93,6 +110,10 @@ async fn what_postgresql_calls_for_a_type_is_known() {
     let classifier = Classifier::new(Limits::default(), Some(catalog));
     let place = classifier.place(vec![SearchPath::new("public", "nobody").unwrap()], None, "nobody");
     let mut wrong = Vec::new();
+    client.batch_execute("SET seen.calls = ''").await.unwrap();
+    let named = "SELECT count(*) FROM pg_settings WHERE name LIKE 'seen.%'";
+    let named: i64 = client.query_one(named, &[]).await.unwrap().get(0);
+    assert_eq!(named, 0, "settings of applications are in pg_settings");
     for (text, expected) in TEXTS {
         let said = said(&classifier.read(text, &place));
         if said != *expected {

@@ -142,6 +142,28 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Whether a reference can only mean this column of this relation of `pg_catalog`.
+    pub(super) fn is_catalog_column(&self, reference: &Node, relation: &str, column: &str) -> bool {
+        let Some(NodeEnum::ColumnRef(reference)) = &reference.node else { return false };
+        let Some(words) = words(&reference.fields) else { return false };
+        let (source, name) = match words[..] {
+            [name] => (self.only_source_with(name), name),
+            [source, name] => (self.source(None, source), name),
+            [schema, source, name] => (self.source(Some(schema), source), name),
+            _ => return false,
+        };
+        source.is_some_and(|source| source.is_catalog_column(name, relation, column))
+    }
+
+    /// The source of the innermost query that has a column of this name, where no other may have it.
+    fn only_source_with(&self, name: &str) -> Option<&Source<'a>> {
+        let mut scopes = self.scopes.iter().rev().filter(|scope| !scope.hidden);
+        scopes.find_map(|scope| {
+            let mut having = scope.sources.iter().filter(|source| !matches!(source.column(name), Found::No));
+            having.next().map(|first| having.next().is_none().then_some(first))
+        })?
+    }
+
     /// The columns that a star stands for, by the words before it, and whether there may be more.
     pub(super) fn star(&mut self, before: &'a [Node]) -> (Vec<Column<'a>>, bool) {
         let (columns, open) = match words(before).as_deref() {

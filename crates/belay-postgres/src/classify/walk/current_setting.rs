@@ -9,6 +9,10 @@ impl<'a> Walk<'a> {
     /// `current_setting(name, missing_ok)`: the name has to be there to be read.
     pub(super) fn shows_setting(&mut self, args: &'a [Node]) {
         self.findings.depends_on_a_literal();
+        // What `pg_settings` names it shows itself. It has no settings that only applications know.
+        if args.first().is_some_and(|name| self.is_catalog_column(name, "pg_settings", "name")) {
+            return;
+        }
         let name = args.first().and_then(|name| set_config::text(name).or_else(|| self.setting_of_column(name)));
         let because = match name {
             Some(name) if shown_setting::may_show(name) => return,

@@ -1,7 +1,7 @@
 //! Names that can be seen from a place in a query: what stands in FROM, and common table expressions.
 
 use super::value::{Column, Value};
-use crate::catalog::rows::RelationRow;
+use crate::catalog::rows::{ColumnRow, RelationRow};
 use pg_query::protobuf::CommonTableExpr;
 use std::rc::Rc;
 
@@ -104,22 +104,26 @@ impl<'a> Source<'a> {
     /// The column of this name. Where several have it, all of them.
     pub(super) fn column(&self, name: &str) -> Found {
         match &self.kind {
-            SourceKind::Table { relation, uses, names } => {
-                let renamed = names.iter().position(|alias| *alias == name);
-                let place = renamed.or_else(|| {
-                    let beyond = relation.columns.iter().enumerate().skip(names.len());
-                    beyond.into_iter().find(|(_, column)| column.name == name).map(|(place, _)| place)
-                });
-                match place.and_then(|place| relation.columns.get(place).map(|column| (place, column))) {
-                    Some((place, column)) => Found::Value(Value::column(*uses, place, column.type_id)),
-                    None => Found::No,
-                }
-            }
+            SourceKind::Table { relation, uses, names } => match stored(relation, names, name) {
+                Some((place, column)) => Found::Value(Value::column(*uses, place, column.type_id)),
+                None => Found::No,
+            },
             SourceKind::Rows(rows) => match rows.called(name) {
                 Some(value) => Found::Value(value),
                 None if rows.open || rows.has_unknown_names() => Found::Maybe,
                 None => Found::No,
             },
+        }
+    }
+
+    /// Whether `name` stands for this column of this relation of `pg_catalog`.
+    pub(super) fn is_catalog_column(&self, name: &str, relation_name: &str, column_name: &str) -> bool {
+        match &self.kind {
+            SourceKind::Table { relation, names, .. } => {
+                let is_relation = relation.schema == "pg_catalog" && relation.name == relation_name;
+                is_relation && stored(relation, names, name).is_some_and(|(_, column)| column.name == column_name)
+            }
+            SourceKind::Rows(_) => false,
         }
     }
 
@@ -146,4 +150,13 @@ impl<'a> Source<'a> {
     pub(super) fn is_table(&self) -> bool {
         matches!(self.kind, SourceKind::Table { .. })
     }
+}
+
+/// The column of a relation that has this name where it stands in FROM, with its place.
+fn stored<'a>(relation: &'a RelationRow, names: &[&str], name: &str) -> Option<(usize, &'a ColumnRow)> {
+    let place = names.iter().position(|alias| *alias == name).or_else(|| {
+        let mut beyond = relation.columns.iter().enumerate().skip(names.len());
+        beyond.find(|(_, column)| column.name == name).map(|(place, _)| place)
+    })?;
+    Some((place, relation.columns.get(place)?))
 }
