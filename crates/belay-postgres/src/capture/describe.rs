@@ -185,17 +185,26 @@ pub(super) async fn describe(
     oids: &[u32],
     limits: &Limits,
 ) -> Result<HashMap<u32, Described>, CaptureError> {
-    let list = oids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-    let rows = outsider.ask(&format!("{}{}{}", pins(false), limits.times(false), question(&list))).await?;
+    let sql = format!("{}{}{}", pins(false), limits.times(false), question(oids));
+    read_all(&outsider.ask(&sql).await?)
+}
+
+/// The tables of these numbers, under settings that are pinned already.
+pub(super) async fn described(asked: &mut dyn Ask, oids: &[u32]) -> Result<HashMap<u32, Described>, CaptureError> {
+    read_all(&asked.ask(&question(oids)).await?)
+}
+
+fn read_all(rows: &[Row]) -> Result<HashMap<u32, Described>, CaptureError> {
     let mut tables: HashMap<u32, Described> = HashMap::new();
-    for row in &rows {
+    for row in rows {
         read(row, &mut tables)?;
     }
     Ok(tables)
 }
 
 /// Tables, their columns, unique indexes and ancestors; the first column tells which.
-fn question(oids: &str) -> String {
+fn question(oids: &[u32]) -> String {
+    let oids = oids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
     format!(
         "SELECT 't', c.oid, n.nspname, c.relname, pg_relation_size(c.oid), current_setting('block_size'), \
          has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'), row_security_active(c.oid) \

@@ -5,6 +5,7 @@ use super::judge::{exclusive_lock, irreversible};
 use super::witness::{self, Relation};
 use super::{Ask, CaptureError, Limits, Transaction, pins, scan};
 use belay_change::{Means, Side, Sink};
+use belay_model::Relation as Named;
 use pg_query::NodeEnum;
 
 const BEGIN_TRIAL: &str = "SAVEPOINT belay_truncate";
@@ -22,7 +23,7 @@ pub async fn before_truncate(
     limits: &Limits,
     sink: &mut dyn Sink,
 ) -> Result<(), CaptureError> {
-    only_truncates(sql)?;
+    transaction.name(&only_truncates(sql)?);
     let emptied = trial(writer, transaction, sql, limits).await?;
     let emptied: Vec<Relation> =
         emptied.into_iter().filter(|relation| !transaction.taken.was_emptied(relation.oid)).collect();
@@ -35,10 +36,11 @@ pub async fn before_truncate(
     Ok(())
 }
 
-/// An error unless the text is TRUNCATE and leaves sequences as they are.
-fn only_truncates(sql: &str) -> Result<(), CaptureError> {
+/// The tables it names. An error unless the text is TRUNCATE and leaves sequences as they are.
+fn only_truncates(sql: &str) -> Result<Vec<Named>, CaptureError> {
     let parsed =
         pg_query::parse(sql, 0).map_err(|_| irreversible("a TRUNCATE that cannot be read", "write it anew"))?;
+    let mut named = Vec::new();
     for statement in &parsed.protobuf.stmts {
         match statement.stmt.as_ref().and_then(|node| node.node.as_ref()) {
             Some(NodeEnum::TruncateStmt(truncate)) if truncate.restart_seqs => {
@@ -47,11 +49,17 @@ fn only_truncates(sql: &str) -> Result<(), CaptureError> {
                     "leave RESTART IDENTITY out; the sequences then go on",
                 ));
             }
-            Some(NodeEnum::TruncateStmt(_)) => {}
+            Some(NodeEnum::TruncateStmt(truncate)) => named.extend(truncate.relations.iter().filter_map(table)),
             _ => return Err(irreversible("TRUNCATE beside other statements", "send it in a statement of its own")),
         }
     }
-    Ok(())
+    Ok(named)
+}
+
+fn table(node: &pg_query::protobuf::Node) -> Option<Named> {
+    let Some(NodeEnum::RangeVar(range)) = &node.node else { return None };
+    let schema = (!range.schemaname.is_empty()).then(|| range.schemaname.as_str().into());
+    Some(Named { schema, name: range.relname.as_str().into() })
 }
 
 /// The tables that it empties.
