@@ -3,7 +3,7 @@
 //! Nothing is committed here, and images are never replayed: the statements run as they ran, and what they change now is
 //! what counts.
 
-use crate::capture::{Ask, Baseline, CaptureError, Limits, OPENING, Transaction, before_truncate, capture};
+use crate::capture::{Ask, Baseline, CaptureError, Hint, Limits, OPENING, Transaction, before_truncate, capture};
 use belay_change::{ChangeSet, Parameter, Script, Scripted, Sink, TableChange};
 use belay_model::Relation;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -38,9 +38,22 @@ pub(crate) async fn run(
         if statement.parameters.is_none() && is_truncate(&statement.text) {
             before_truncate(writer, outsider, &mut transaction, &statement.text, limits, sink).await?;
         }
+        transaction.hint(&hint(statement));
         step(writer, statement).await?;
     }
     capture(writer, outsider, transaction, limits, sink).await
+}
+
+/// Where the rows that a statement writes may lie.
+pub(crate) fn hint(statement: &Scripted) -> Hint {
+    let text = |parameter: &Parameter| {
+        let value = parameter.value.as_ref().filter(|_| !parameter.binary)?;
+        String::from_utf8(value.clone()).ok()
+    };
+    Hint {
+        text: statement.text.to_string(),
+        parameters: statement.parameters.iter().flatten().map(text).collect(),
+    }
 }
 
 async fn begin(

@@ -31,6 +31,19 @@ pub(super) enum Known {
     Refused(&'static str),
 }
 
+impl Known {
+    /// Why it is refused where the statement does not write the call itself, so that nothing is known of its arguments;
+    /// as words after "which".
+    pub(super) fn refused_unseen(&self) -> Option<&'static str> {
+        match self {
+            Known::Harmless | Known::ShowsSetting => None,
+            Known::SetsSetting => Some("sets a setting"),
+            Known::Advances => Some("advances a sequence"),
+            Known::Refused(why) => Some(why),
+        }
+    }
+}
+
 impl Functions {
     /// The lists that are shipped.
     pub(super) fn shipped() -> Functions {

@@ -1,6 +1,5 @@
 //! The types that a client gives to the parameters of a text, beside the text.
 
-use super::functions::Known;
 use super::uses::name_of;
 use super::{Classifier, Reading};
 use crate::catalog::Catalog;
@@ -35,7 +34,7 @@ impl Classifier {
                 if !statement.calls.contains(&name) {
                     statement.calls.push(name);
                 }
-            } else if let Known::Refused(why) = self.functions.known("pg_catalog", &function.name) {
+            } else if let Some(why) = self.functions.known("pg_catalog", &function.name).refused_unseen() {
                 let because = format!("the type of a parameter calls {}, which {why}", function.name);
                 refuse(statement, Code::UnknownFunction, because);
             }

@@ -26,7 +26,7 @@ mod value;
 
 use super::context::{Context, SearchPath};
 use super::findings::Findings;
-use super::functions::{Functions, Known};
+use super::functions::Functions;
 use super::uses::{Reached, Uses};
 use super::{PathChange, withheld};
 use belay_model::{Code, Effect, Statement};
@@ -132,7 +132,7 @@ impl<'a> Walk<'a> {
             self.findings.raise(Effect::Privilege, None, because);
         }
         for name in &reached.own_calls {
-            if let Known::Refused(why) = self.functions.known("pg_catalog", name) {
+            if let Some(why) = self.functions.known("pg_catalog", name).refused_unseen() {
                 let because = format!("reads a view or a type that calls {name}, which {why}");
                 self.findings.raise(Effect::Opaque, Some(Code::UnknownFunction), because);
             }

@@ -5,7 +5,7 @@ use super::transcript::Ran;
 use crate::capture::{self, Ask, Baseline, CaptureError, Limits};
 use crate::catalog::keep::CatalogCell;
 use crate::change::{denied, not_kept, unsettled};
-use crate::plan;
+use crate::{apply, plan};
 use crate::revert::{self, Strategy};
 use belay_change::{ChangeSet, Script};
 use belay_engine::{BoxFuture, Draft, Keeper, Line, Notice, Outcome, SessionContext, Settled, Settlement, Upstream};
@@ -161,6 +161,9 @@ async fn take(
 ) -> Result<(ChangeSet, Box<dyn Draft>), CaptureError> {
     let Open { mut transaction, mut draft } = *begun(open, baseline, ways, keeper)?;
     transaction.name(&ran.named);
+    for statement in &ran.script.statements {
+        transaction.hint(&apply::hint(statement));
+    }
     let mut outsider = ways.outsider().await?;
     let set = capture::capture(writer, &mut outsider, transaction, &ways.limits, &mut *draft).await?;
     reversible(ways, &mut outsider, &set).await?;
