@@ -146,9 +146,11 @@ pub(crate) fn conflicts(conflicts: &[RowConflict]) -> Vec<String> {
         let why = match conflict.why.as_str() {
             "gone" => "somebody removed it since",
             "taken" => "somebody took its key since",
-            "depended" => "other rows now depend on it",
+            "referenced" => "other rows now refer to it",
+            "orphaned" => "the row that it refers to is gone",
             _ => "somebody changed it since",
         };
+        let why = if conflict.before == conflict.now { "it is as it was before already" } else { why };
         lines.push(format!("{} {}: {why}", conflict.table, conflict.key.join(",")));
         for (word, row) in [("before", &conflict.before), ("left", &conflict.left), ("now", &conflict.now)] {
             lines.push(format!("  {word:<6} {}", row.as_deref().unwrap_or("not there")));

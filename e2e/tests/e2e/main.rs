@@ -16,6 +16,7 @@ mod not_started;
 mod notified;
 mod passthrough;
 mod people;
+mod plans;
 mod policy;
 mod protocol;
 mod robustness;

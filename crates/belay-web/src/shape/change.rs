@@ -199,7 +199,7 @@ pub struct RowConflict {
     pub table: String,
     /// The values of its key.
     pub key: Vec<String>,
-    /// `changed`, `gone`, `taken`, `depended`.
+    /// `changed`, `gone`, `taken`, `referenced`, `orphaned`.
     pub why: String,
     /// The row before the change.
     pub before: Option<String>,

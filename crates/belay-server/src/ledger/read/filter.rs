@@ -1,6 +1,6 @@
 //! What is looked for: `who:alice kind:statement decision:denied since:90d "drop table"`.
 
-use belay_model::{Code, ConnectionId, Event, EventKind, GrantId, SessionId, Span, Timestamp};
+use belay_model::{Code, ConnectionId, Event, EventKind, GrantId, Named, SessionId, Span, Timestamp};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use std::str::FromStr;
 const MAX_TEXT: usize = 4096;
 const KEYS: &str = "who, target, table, kind, effect, decision, session, grant, connection, code, since, until";
 const EFFECTS: [&str; 6] = ["session", "read", "write", "definition", "privilege", "opaque"];
-pub(super) const KINDS: [&str; 38] = [
+pub(super) const KINDS: [&str; 51] = [
     "server_started",
     "server_stopped",
     "recovered",
@@ -45,6 +45,19 @@ pub(super) const KINDS: [&str; 38] = [
     "login_failed",
     "statement",
     "outcome",
+    "plan_made",
+    "plan_approved",
+    "plan_approval_refused",
+    "plan_denied",
+    "plan_lapsed",
+    "plan_started",
+    "plan_applied",
+    "plan_differs",
+    "change_kept",
+    "change_committed",
+    "change_rolled_back",
+    "change_unknown",
+    "change_reverted",
     "connection_ended",
     "session_ended",
 ];
@@ -201,12 +214,18 @@ impl Condition {
             Condition::Since(point) => event.at >= *point,
             Condition::Until(point) => event.at < *point,
             Condition::Text(text) => texts(&event.kind).iter().flatten().any(|part| part.to_lowercase().contains(text)),
-            Condition::Table(table) => {
-                matches!(&event.kind, EventKind::Statement { relations, .. } if relations.may_be(table))
-            }
-            Condition::Effect(word) => {
-                matches!(&event.kind, EventKind::Statement { effect, .. } if effect.word() == word)
-            }
+            Condition::Table(table) => match &event.kind {
+                EventKind::Statement { relations, .. } => relations.may_be(table),
+                EventKind::PlanMade { tables, .. } | EventKind::ChangeKept { tables, .. } => {
+                    Named::from_iter(tables.iter().map(|changed| changed.table.clone())).may_be(table)
+                }
+                _ => false,
+            },
+            Condition::Effect(word) => match &event.kind {
+                EventKind::Statement { effect, .. } => effect.word() == word,
+                EventKind::ChangeKept { .. } | EventKind::ChangeCommitted { .. } => word == "write",
+                _ => false,
+            },
             Condition::Denied(wanted) => {
                 matches!(&event.kind, EventKind::Statement { denied, .. } if denied.is_some() == *wanted)
             }
@@ -223,9 +242,13 @@ impl Condition {
 fn texts(kind: &EventKind) -> [Option<&str>; 2] {
     match kind {
         EventKind::Statement { text, because, .. } => [Some(text), because.as_deref()],
-        EventKind::RequestMade { reason, .. } | EventKind::RequestDenied { reason, .. } => [Some(reason), None],
+        EventKind::RequestMade { reason, .. }
+        | EventKind::RequestDenied { reason, .. }
+        | EventKind::PlanDenied { reason, .. } => [Some(reason), None],
         EventKind::RequestRefused { reason, because, .. } => [Some(reason), Some(because)],
-        EventKind::ApprovalRefused { because, .. } => [Some(because), None],
+        EventKind::ApprovalRefused { because, .. } | EventKind::PlanApprovalRefused { because, .. } => {
+            [Some(because), None]
+        }
         EventKind::GrantReviewed { note } => [Some(note), None],
         EventKind::Recovered { what } => [Some(what), None],
         EventKind::Notified { what, channel, .. } => [Some(what), Some(channel)],
