@@ -27,8 +27,8 @@ mod targets;
 mod users;
 
 pub use belay_store::{ApiToken, MaskRecord, User};
-pub(crate) use changes::{Origin, read as read_set, rows_gone};
 pub use changes::ChangeView;
+pub(crate) use changes::{Origin, read as read_set, rows_gone};
 pub use clock::{Clock, SystemClock};
 pub use error::DeskError;
 pub use forms::{

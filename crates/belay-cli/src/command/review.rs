@@ -168,9 +168,9 @@ fn show(summary: &[String], rows: &Rows, seen: &Seen, out: &Out) {
     let rows = if seen.diff { diff::unified(rows) } else { diff::listed(rows) };
     // A diff is for other programs, too: what is said about it goes beside.
     if seen.diff {
-        out.say_lines(summary)
+        out.say_lines(summary);
     } else {
-        out.lines(summary)
+        out.lines(summary);
     }
     out.lines(&rows);
 }

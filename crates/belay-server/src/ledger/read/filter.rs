@@ -217,7 +217,7 @@ impl Condition {
             Condition::Table(table) => match &event.kind {
                 EventKind::Statement { relations, .. } => relations.may_be(table),
                 EventKind::PlanMade { tables, .. } | EventKind::ChangeKept { tables, .. } => {
-                    Named::from_iter(tables.iter().map(|changed| changed.table.clone())).may_be(table)
+                    tables.iter().map(|changed| changed.table.clone()).collect::<Named>().may_be(table)
                 }
                 _ => false,
             },
