@@ -328,7 +328,7 @@ mod tests {
         let schema = Config::json_schema();
         let mut keys: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
         keys.sort();
-        assert_eq!(keys, ["data_dir", "ledger", "limits", "listen", "notify", "policy", "sessions", "tls"]);
+        assert_eq!(keys, ["changes", "data_dir", "ledger", "limits", "listen", "notify", "policy", "sessions", "tls"]);
         assert_eq!(schema["additionalProperties"], false);
     }
 }
