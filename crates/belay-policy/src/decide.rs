@@ -3,7 +3,7 @@
 use crate::ask;
 use crate::mask;
 use crate::scope::{self, Outside};
-use belay_model::{Code, Denial, Effect, Effects, Grant, MaskKind, Statement, Timestamp, Via};
+use belay_model::{Code, Denial, Effect, Grant, MaskKind, Statement, Timestamp, Via};
 
 /// Proof that [`decide`] allowed one message. Nothing else can make one.
 ///
@@ -82,7 +82,13 @@ fn judge_write(grant: &Grant, statement: &Statement) -> Option<Denial> {
         Effect::Definition => Some(denial(grant, statement, Code::Irreversible)),
         // What such code does is not read; it may do as much as the grant, so the grant has to be of the whole database.
         Effect::Opaque if matches!(verb, "DO" | "CALL") && scope::is_whole(grant) => outside(grant, statement),
+        Effect::Opaque if matches!(verb, "DO" | "CALL") => {
+            let hint = "it may do as much as the grant: send its statements themselves, or ask for `*.*` without masks and row filters";
+            Some(Denial { hint: hint.to_owned(), ..denial(grant, statement, Code::Opaque) })
+        }
         Effect::Opaque => Some(denial(grant, statement, Code::Opaque)),
+        // Whom the role may act as is the database's to say. All that such a role may do here, the grant names.
+        Effect::Privilege if matches!(verb, "SET ROLE" | "RESET ROLE") && scope::is_whole(grant) => None,
         Effect::Privilege => Some(denial(grant, statement, Code::Privilege)),
         Effect::Read | Effect::Session => outside(grant, statement),
     }
@@ -189,8 +195,8 @@ fn denial(grant: &Grant, statement: &Statement, default: Code) -> Denial {
 }
 
 fn described(grant: &Grant) -> String {
-    let kind = if grant.effects == Effects::READ { "read-only" } else { "time-bound" };
-    format!("{} is a {kind} grant", grant.id)
+    let kind = if grant.effects.write { "a grant of writes that can be given back" } else { "a read-only grant" };
+    format!("{} is {kind}", grant.id)
 }
 
 fn expired(grant: &Grant) -> Denial {
@@ -205,7 +211,9 @@ fn expired(grant: &Grant) -> Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use belay_model::{Access, ColumnUse, GrantId, GrantState, Mask, Relation, RequestId, Resource, RowFilter, Shown};
+    use belay_model::{
+        Access, ColumnUse, Effects, GrantId, GrantState, Mask, Relation, RequestId, Resource, RowFilter, Shown,
+    };
 
     fn grant(resources: &[&str]) -> Grant {
         Grant {
@@ -423,6 +431,12 @@ mod tests {
             assert_eq!(code(&write, Statement::new(Effect::Opaque, verb)), Some(Code::Opaque));
             assert_eq!(code(&whole, Statement::new(Effect::Opaque, verb)), None);
         }
+        for verb in ["SET ROLE", "RESET ROLE"] {
+            assert_eq!(code(&write, Statement::new(Effect::Privilege, verb)), Some(Code::Privilege));
+            assert_eq!(code(&whole, Statement::new(Effect::Privilege, verb)), None);
+        }
+        let authorization = Statement::new(Effect::Privilege, "SET SESSION AUTHORIZATION");
+        assert_eq!(code(&whole, authorization), Some(Code::Privilege));
         assert_eq!(code(&whole, Statement::new(Effect::Opaque, "statement")), Some(Code::Opaque));
         let calls = || Statement { calls: vec!["app.f(integer)".parse().unwrap()], ..of(Effect::Read, None) };
         assert_eq!(code(&write, calls()), Some(Code::UnknownFunction));

@@ -50,10 +50,7 @@ pub(crate) fn hint(statement: &Scripted) -> Hint {
         let value = parameter.value.as_ref().filter(|_| !parameter.binary)?;
         String::from_utf8(value.clone()).ok()
     };
-    Hint {
-        text: statement.text.to_string(),
-        parameters: statement.parameters.iter().flatten().map(text).collect(),
-    }
+    Hint { text: statement.text.to_string(), parameters: statement.parameters.iter().flatten().map(text).collect() }
 }
 
 async fn begin(
@@ -95,14 +92,14 @@ async fn step(writer: &Client, statement: &Scripted) -> Result<(), CaptureError>
         (None, None) => {
             writer.batch_execute(&statement.text).await?;
         }
-        (None, Some(data)) => {
+        (_, Some(data)) => {
             let mut sink = std::pin::pin!(writer.copy_in::<_, Bytes>(&*statement.text).await?);
             for piece in data.chunks(64 * 1024) {
                 sink.send(Bytes::copy_from_slice(piece)).await?;
             }
             sink.close().await?;
         }
-        (Some(parameters), _) => {
+        (Some(parameters), None) => {
             let given = |parameter: &Parameter| Type::from_oid(parameter.type_oid);
             // A type that is the target's own is left to the target, as far as it goes.
             let types: Vec<Type> = parameters.iter().map_while(given).collect();

@@ -49,11 +49,11 @@ pub struct Reading {
     pub statements: Arc<[Statement]>,
     /// What it does to the search path.
     pub path: PathChange,
-    /// The prepared statements and cursors that it names in SQL.
+    /// The prepared statements, cursors and roles that it names in SQL.
     pub names: Arc<[SqlName]>,
 }
 
-/// A prepared statement or a cursor, as SQL names it.
+/// A prepared statement, a cursor or a role, as SQL names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SqlName {
     /// PREPARE, by the text of the whole statement.
@@ -86,6 +86,11 @@ pub enum SqlName {
     Deallocates {
         /// The name.
         name: String,
+    },
+    /// SET ROLE: what stands for the role in force may mean this one.
+    ActsAs {
+        /// The role's name.
+        role: String,
     },
 }
 
@@ -186,12 +191,19 @@ impl Classifier {
             self.verdicts.remember_text(place.number, text, &reading);
             return reading;
         }
+        let glance = shape::glance(text);
+        if let Some(known) = glance.as_deref().and_then(|key| self.verdicts.of_shape(place.number, key, text)) {
+            return known;
+        }
         let tokens = match pg_query::scan_tokens(text) {
             Ok(tokens) => tokens,
             Err(error) => return refused_by_parser(error),
         };
         let key = shape::key(text, &tokens);
         if let Some(known) = key.as_deref().and_then(|key| self.verdicts.of_shape(place.number, key, text)) {
+            if let Some(glance) = glance {
+                self.verdicts.remember_shape(place.number, glance, &known);
+            }
             return known;
         }
         let nesting = shape::nesting(&tokens);
@@ -199,6 +211,9 @@ impl Classifier {
         let (reading, by_shape) = self.parse(text, nesting, Context { catalog: self.catalog.as_ref(), place });
         if let (Some(key), true) = (key, by_shape) {
             self.verdicts.remember_shape(place.number, key, &reading);
+            if let Some(glance) = glance {
+                self.verdicts.remember_shape(place.number, glance, &reading);
+            }
         }
         // By its text too: a text with parameters instead of literals comes again as it is.
         self.verdicts.remember_text(place.number, text, &reading);

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 /// Schemas in a search path beyond this many are not looked at, and such a path is not taken.
 pub(super) const SCHEMAS: usize = 64;
+/// Stands for the role in force.
+const USER: &str = "$user";
 /// Bytes of a name, as the server keeps it.
 const NAME: usize = 63;
 
@@ -40,6 +42,8 @@ pub(super) struct Context<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SearchPath {
     schemas: Arc<[Box<str>]>,
+    /// The names as they were set, where one of them stands for the role in force.
+    by_role: Option<Arc<[Box<str>]>>,
 }
 
 impl SearchPath {
@@ -57,18 +61,29 @@ impl SearchPath {
     /// refused.
     pub fn of(names: impl Iterator<Item = String>, role: &str) -> SearchPath {
         let mut schemas: Vec<Box<str>> = Vec::new();
-        for mut name in names.take(SCHEMAS) {
+        let cut = |mut name: String| {
             name.truncate(name.floor_char_boundary(NAME));
-            let name = if name == "$user" { role.to_owned() } else { name };
+            name.into_boxed_str()
+        };
+        let names: Vec<Box<str>> = names.take(SCHEMAS).map(cut).collect();
+        for name in &names {
+            let name = if &**name == USER { role } else { name };
             // Guarded sessions have no temporary objects.
             if name != "pg_temp" && !schemas.iter().any(|known| **known == *name) {
-                schemas.push(name.into_boxed_str());
+                schemas.push(Box::from(name));
             }
         }
+        let by_role = names.iter().any(|name| &**name == USER).then(|| Arc::from(names));
         if !schemas.iter().any(|name| &**name == "pg_catalog") {
             schemas.insert(0, Box::from("pg_catalog"));
         }
-        SearchPath { schemas: schemas.into() }
+        SearchPath { schemas: schemas.into(), by_role }
+    }
+
+    /// What the same setting is under another role, where that makes a difference.
+    pub(crate) fn under(&self, role: &str) -> Option<SearchPath> {
+        let names = self.by_role.as_ref()?.iter().map(|name| String::from(&**name));
+        Some(SearchPath::of(names, role))
     }
 
     /// The schemas, first looked at first.
@@ -151,6 +166,15 @@ mod tests {
         for wrong in ["a,", ",a", "a b", "\"a", "\"\"", "a, , b"] {
             assert_eq!(path(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_name_of_the_role_in_force_is_another_under_another_role() {
+        let of = |path: Option<SearchPath>| path.map(|path| path.schemas().map(str::to_owned).collect::<Vec<_>>());
+        let by_role = SearchPath::new("\"$user\", a", "role").unwrap();
+        assert_eq!(of(by_role.under("a")), Some(vec!["pg_catalog".to_owned(), "a".to_owned()]));
+        assert_eq!(of(by_role.under("a").unwrap().under("b")), of(by_role.under("b")));
+        assert_eq!(of(SearchPath::new("role, a", "role").unwrap().under("b")), None);
     }
 
     #[test]

@@ -112,6 +112,10 @@ fn named(kind: &NodeEnum, statement: usize, text: impl Fn() -> Arc<str>) -> Opti
         NodeEnum::DeallocateStmt(deallocate) if !deallocate.isall => {
             Some(SqlName::Deallocates { name: cut(&deallocate.name) })
         }
+        NodeEnum::VariableSetStmt(set) if set.name == "role" => {
+            let role = statement::value(set.args.first()?)?;
+            (role != "none").then(|| SqlName::ActsAs { role: cut(&role) })
+        }
         NodeEnum::ExplainStmt(explain) => named(explain.query.as_ref()?.node.as_ref()?, statement, text),
         _ => None,
     }

@@ -55,13 +55,13 @@ fn of_fetch(fetch: &FetchStmt) -> Statement {
 }
 
 fn of_transaction(transaction: &TransactionStmt) -> Statement {
-    let TransactionStmt { kind, options, savepoint_name: _, gid: _, chain: _, location: _ } = transaction;
+    let TransactionStmt { kind, options, savepoint_name: _, gid: _, chain, location: _ } = transaction;
     let two_phase = |verb: &str| refused(Effect::Privilege, verb, Code::Privilege, "it outlives the session");
     match TransactionStmtKind::try_from(*kind) {
         Ok(TransactionStmtKind::TransStmtBegin) => with_modes("BEGIN", options),
         Ok(TransactionStmtKind::TransStmtStart) => with_modes("START TRANSACTION", options),
-        Ok(TransactionStmtKind::TransStmtCommit) => session("COMMIT"),
-        Ok(TransactionStmtKind::TransStmtRollback) => session("ROLLBACK"),
+        Ok(TransactionStmtKind::TransStmtCommit) => session(if *chain { "COMMIT AND CHAIN" } else { "COMMIT" }),
+        Ok(TransactionStmtKind::TransStmtRollback) => session(if *chain { "ROLLBACK AND CHAIN" } else { "ROLLBACK" }),
         Ok(TransactionStmtKind::TransStmtSavepoint) => session("SAVEPOINT"),
         Ok(TransactionStmtKind::TransStmtRelease) => session("RELEASE"),
         Ok(TransactionStmtKind::TransStmtRollbackTo) => session("ROLLBACK TO"),
@@ -113,7 +113,9 @@ fn of_set(set: &VariableSetStmt) -> Statement {
             ruled(verb, name, settings::may_set(name, single.as_deref()))
         }
         Ok(VariableSetKind::VarSetDefault) => ruled(verb, name, settings::may_reset(name)),
-        Ok(VariableSetKind::VarReset) => ruled("RESET", name, settings::may_reset(name)),
+        Ok(VariableSetKind::VarReset) => {
+            ruled(if name == "role" { "RESET ROLE" } else { "RESET" }, name, settings::may_reset(name))
+        }
         // What lifts read-only by going back to a default is the gateway's to prevent: the defaults are its own.
         Ok(VariableSetKind::VarResetAll) => session("RESET ALL"),
         Ok(VariableSetKind::VarSetMulti) if name == "TRANSACTION" => with_modes("SET TRANSACTION", args),

@@ -4,7 +4,7 @@ use super::Established;
 use super::budget::Cancel;
 use super::guard::{Guard, shows_another};
 use super::names::{Elsewhere, Meaning, Portal, Prepared, cut};
-use super::pending::{Pending, Running};
+use super::pending::{CopyIn, Pending, Running};
 use super::server::told;
 use crate::classify::{PathChange, Reading};
 use crate::wire::{
@@ -79,11 +79,27 @@ impl Established {
     }
 
     /// A simple query, and a function call, is judged by the transaction status, so the answers before it must be in.
+    /// While a COPY has not said whether it takes rows, nobody knows what a message is for.
     fn must_wait(&self, tag: u8) -> bool {
-        matches!(tag, b'Q' | b'F') && !self.batch.skipping && !self.pending.is_empty()
+        match self.copy_in() {
+            CopyIn::Due => tag != b'X',
+            CopyIn::Open => false,
+            CopyIn::Over => matches!(tag, b'Q' | b'F') && !self.batch.skipping && !self.pending.is_empty(),
+        }
+    }
+
+    /// How far the COPY has come that was forwarded last: nothing else is, until it takes rows or has failed.
+    fn copy_in(&self) -> CopyIn {
+        match self.pending.back() {
+            Some(Pending::Query(running) | Pending::Execute(running)) => running.copy_in,
+            _ => CopyIn::Over,
+        }
     }
 
     fn handle_frame(&mut self, tag: u8, bytes: Bytes) -> Result<(), WireError> {
+        if tag != b'X' && self.copy_in() == CopyIn::Open {
+            return self.handle_copied(tag, bytes);
+        }
         match tag {
             // After a refusal the target skips what is left of the batch; so it need not be sent, nor recorded.
             b'Q' | b'F' | b'P' | b'B' | b'E' | b'D' | b'C' if self.batch.skipping => Ok(()),
@@ -99,8 +115,25 @@ impl Established {
                 self.handle_call(bytes);
                 Ok(())
             }
-            // Outside COPY the server ignores these; COPY into the target is not permitted, so they end here.
+            // Outside COPY the server ignores these, so they end here.
             b'd' | b'c' | b'f' => Ok(()),
+            other => Err(WireError::Type(other)),
+        }
+    }
+
+    /// What comes while the target takes rows. It passes over a Sync and a Flush, and fails the COPY for anything else.
+    fn handle_copied(&mut self, tag: u8, bytes: Bytes) -> Result<(), WireError> {
+        match tag {
+            b'd' | b'c' | b'f' => {
+                if tag != b'd'
+                    && let Some(running) = self.pending.back_mut().and_then(Pending::running)
+                {
+                    running.copy_in = CopyIn::Over;
+                }
+                self.housekeeping(Housekeeping::OnPermitted, bytes);
+                Ok(())
+            }
+            b'S' | b'H' => Ok(()),
             other => Err(WireError::Type(other)),
         }
     }

@@ -58,8 +58,21 @@ pub(super) struct Running {
     pub(super) reading: Reading,
     /// What it ended, as its command tag says.
     pub(super) ended: Option<Ended>,
+    /// How far its rows from the client have come, where it takes any.
+    pub(super) copy_in: CopyIn,
     /// It may open a transaction, so that `status` may be behind.
     opens: bool,
+}
+
+/// How far a COPY from the client has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CopyIn {
+    /// It is none, or the client has said that it has sent all.
+    Over,
+    /// The target has not asked for the rows yet, so nothing that the client sends can be told apart.
+    Due,
+    /// The target takes the client's rows, and nothing else.
+    Open,
 }
 
 /// What a statement ended that the gateway keeps account of.
@@ -94,6 +107,7 @@ impl Ended {
 impl Running {
     pub(super) fn new(statement: u64, statements: &[Statement], since: Timestamp) -> Running {
         let opens = statements.iter().any(|statement| OPENING.contains(&statement.verb.as_str()));
+        let copies = statements.iter().any(|statement| statement.verb == "COPY FROM");
         Running {
             statement,
             since,
@@ -105,6 +119,7 @@ impl Running {
             portal: None,
             reading: Reading::of(Arc::from([])),
             ended: None,
+            copy_in: if copies { CopyIn::Due } else { CopyIn::Over },
             opens,
         }
     }

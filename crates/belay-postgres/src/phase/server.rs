@@ -3,7 +3,7 @@
 use super::Established;
 use super::budget::Stop;
 use super::guard::GuardError;
-use super::pending::{Pending, Running};
+use super::pending::{CopyIn, Pending, Running};
 use super::scan::{Step, Watch, Way};
 use crate::mask;
 use crate::wire::{Report, Severity, error_fields, error_response, rows_of_tag};
@@ -194,10 +194,22 @@ impl Established {
             b'1' => self.handle_parsed(),
             b'2' => self.handle_bound(),
             b'3' => self.handle_closed(),
-            // A permitted statement never starts COPY into the target, nor replication.
-            _ => return Err(ProtocolError("the target started a COPY that was not permitted".to_owned()).into()),
+            b'G' => self.handle_copy_in()?,
+            // A permitted statement never starts replication.
+            _ => return Err(ProtocolError("the target started a replication that was not permitted".to_owned()).into()),
         }
         Ok(self.unless_hidden())
+    }
+
+    /// The target asks for the client's rows.
+    fn handle_copy_in(&mut self) -> Result<(), ProtocolError> {
+        match self.pending.front_mut().and_then(Pending::running) {
+            Some(running) if running.copy_in == CopyIn::Due => {
+                running.copy_in = CopyIn::Open;
+                Ok(())
+            }
+            _ => Err(ProtocolError("the target started a COPY that was not permitted".to_owned())),
+        }
     }
 
     /// After a statement that was stopped, the client hears nothing of the rest of its message.
@@ -342,6 +354,7 @@ impl Established {
         match self.pending.front_mut() {
             Some(Pending::Query(running)) => {
                 running.sqlstate.get_or_insert_with(|| sqlstate.to_owned());
+                running.copy_in = CopyIn::Over;
                 return;
             }
             Some(Pending::Execute(running)) => {

@@ -1,6 +1,7 @@
 //! Scripts: what each side sends, and what comes out on each side.
 
 mod budgets;
+mod copied;
 mod masks;
 mod run_by_name;
 

@@ -12,6 +12,10 @@ use belay_model::{Code, Effect, Statement};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Roles that a session acts as. Beyond that nothing is said any more.
+const ROLES: usize = 1_000;
+/// Those of them whose names are schemas, too.
+const ROLES_WITH_SCHEMA: usize = 8;
 /// Relations that one message may come to by names of statements.
 const TAKEN_OVER: usize = 100_000;
 
@@ -19,6 +23,8 @@ const TAKEN_OVER: usize = 100_000;
 pub(super) struct Texts {
     cell: Arc<CatalogCell>,
     role: String,
+    /// Whom the session has acted as, beside it.
+    others: Vec<Box<str>>,
     default_path: SearchPath,
     paths: Paths,
     edition: Option<Edition>,
@@ -34,6 +40,7 @@ impl Texts {
         Texts {
             cell,
             role: role.to_owned(),
+            others: Vec::new(),
             default_path: path.clone(),
             paths: Paths::new(path),
             edition: None,
@@ -146,7 +153,38 @@ impl Texts {
 
     fn place_of(&self, paths: Option<Vec<SearchPath>>) -> Option<Place> {
         let edition = self.edition.as_ref()?;
-        Some(edition.classifier.place(paths?, Some(self.default_path.clone()), &self.role))
+        Some(edition.classifier.place(self.under_roles(paths?)?, Some(self.default_path.clone()), &self.role))
+    }
+
+    /// The paths as they are under each role that the session has acted as: which one is in force is not followed. A role
+    /// counts where a schema has its name.
+    fn under_roles(&self, mut paths: Vec<SearchPath>) -> Option<Vec<SearchPath>> {
+        if self.others.is_empty() {
+            return Some(paths);
+        }
+        let catalog = self.edition.as_ref()?.classifier.catalog();
+        let is_schema = |role: &&Box<str>| catalog.is_none_or(|catalog| catalog.has_schema(role));
+        let roles: Vec<&str> = self.others.iter().filter(is_schema).map(|role| &**role).chain([""]).collect();
+        let more: Vec<SearchPath> =
+            paths.iter().flat_map(|path| roles.iter().filter_map(|role| path.under(role))).collect();
+        for path in more {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+        (roles.len() <= ROLES_WITH_SCHEMA && self.others.len() < ROLES).then_some(paths)
+    }
+
+    /// The session acts as these from now on, or may.
+    fn note_roles(&mut self, names: &[SqlName]) {
+        for name in names {
+            let SqlName::ActsAs { role } = name else { continue };
+            let known = **role == *self.role || self.others.iter().any(|known| **known == **role);
+            if !known && self.others.len() < ROLES {
+                self.others.push(Box::from(&**role));
+                self.place = None;
+            }
+        }
     }
 
     /// What EXECUTE and FETCH run is part of the statement.
@@ -179,7 +217,10 @@ impl Texts {
                         run_portal(outer, &portal.prepared.reading);
                     }
                 }
-                SqlName::Prepares { .. } | SqlName::Declares { .. } | SqlName::Deallocates { .. } => {}
+                SqlName::Prepares { .. }
+                | SqlName::Declares { .. }
+                | SqlName::Deallocates { .. }
+                | SqlName::ActsAs { .. } => {}
             }
             taken_over += 1 + outer.accesses.len() + outer.relations.len();
         }
@@ -194,6 +235,7 @@ impl Texts {
     /// A message was sent to the target.
     pub(super) fn sent(&mut self, reading: &Reading) {
         self.in_sql.prepared(&reading.names);
+        self.note_roles(&reading.names);
         if !matches!(reading.path, PathChange::None) {
             self.paths.sent(&reading.path);
             self.place = None;

@@ -2,6 +2,10 @@
 
 use belay_model::{Code, Denial, Effect, Relation, Statement};
 
+/// Who the session acts as.
+const ROLE: &str = "SET ROLE";
+const NO_ROLE: &str = "RESET ROLE";
+
 /// What one message does, as far as transactions go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Act {
@@ -25,7 +29,7 @@ impl Act {
 /// Whether the statement changes rows, or calls what may.
 pub(super) fn writes(statement: &Statement) -> bool {
     let changes = statement.effect > Effect::Read || !statement.calls.is_empty();
-    changes && !begins(statement)
+    changes && !begins(statement) && !matches!(statement.verb.as_str(), ROLE | NO_ROLE)
 }
 
 fn begins(statement: &Statement) -> bool {
@@ -49,10 +53,23 @@ pub(super) fn mixed(statements: &[Statement], open: bool) -> Option<Denial> {
     if !alone && matters && statements.iter().any(control) {
         return Some(together("a transaction begins or ends in a message with other statements"));
     }
-    if !alone && statements.iter().any(prepares) {
-        return Some(together("TRUNCATE comes in a message with other statements"));
+    let lone =
+        |statement: &&Statement| prepares(statement) || matches!(statement.verb.as_str(), "COPY FROM" | ROLE | NO_ROLE);
+    if let Some(lone) = statements.iter().find(lone).filter(|_| !alone) {
+        return Some(together(&format!("{} comes in a message with other statements", lone.verb)));
     }
-    None
+    statements.iter().find(|statement| statement.verb.ends_with(" AND CHAIN")).map(chained)
+}
+
+/// What follows such a COMMIT would have begun before the rows were looked at.
+fn chained(statement: &Statement) -> Denial {
+    let plain = statement.verb.trim_end_matches(" AND CHAIN");
+    Denial {
+        code: Code::MixedMessage,
+        message: format!("refused: {}: it begins a transaction in the same breath", statement.verb),
+        detail: format!("{} The statement was not sent to the database.", Code::MixedMessage.why()),
+        hint: format!("{plain}; BEGIN"),
+    }
 }
 
 fn together(what: &str) -> Denial {
@@ -92,6 +109,12 @@ mod tests {
             (vec![read, commit], false, false),
             (vec![(Effect::Session, "ROLLBACK"), update], false, true),
             (vec![(Effect::Session, "ROLLBACK TO"), update], true, false),
+            (vec![(Effect::Write, "COPY FROM")], true, false),
+            (vec![(Effect::Write, "COPY FROM"), update], true, true),
+            (vec![(Effect::Privilege, "SET ROLE")], false, false),
+            (vec![(Effect::Privilege, "SET ROLE"), read], false, true),
+            (vec![(Effect::Session, "COMMIT AND CHAIN")], true, true),
+            (vec![(Effect::Session, "ROLLBACK AND CHAIN")], true, true),
         ] {
             assert_eq!(mixed(&message(&verbs), open).is_some(), refused, "{verbs:?}, open: {open}");
         }

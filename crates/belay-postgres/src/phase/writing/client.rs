@@ -46,6 +46,8 @@ impl Writing {
         match &held.statements {
             Some(statements) => self.transcript.sent(held.bytes.as_bytes(), statements),
             None if tag == b'd' => self.transcript.data(held.bytes.as_bytes().get(5..).unwrap_or_default()),
+            // A COPY of no rows is one, too.
+            None if tag == b'c' => self.transcript.data(&[]),
             None => {}
         }
         self.out.push_back(Output::ToUpstream(held.bytes));
@@ -110,6 +112,11 @@ impl Writing {
 
     /// Sends a message, or holds it until what has to come before it is done.
     fn dispatch(&mut self, held: Held) {
+        // Rows of a COPY are for the statement that runs.
+        if matches!(held.bytes.as_bytes().first(), Some(b'd' | b'c' | b'f')) {
+            self.send(held);
+            return;
+        }
         let sealed = matches!(self.transaction, Transaction::Own { sealed: true, .. });
         if sealed || !matches!(self.doing, Doing::Nothing) {
             self.queue.push_back(held);

@@ -5,8 +5,8 @@ use super::transcript::Ran;
 use crate::capture::{self, Ask, Baseline, CaptureError, Limits};
 use crate::catalog::keep::CatalogCell;
 use crate::change::{denied, not_kept, unsettled};
-use crate::{apply, plan};
 use crate::revert::{self, Strategy};
+use crate::{apply, plan};
 use belay_change::{ChangeSet, Script};
 use belay_engine::{BoxFuture, Draft, Keeper, Line, Notice, Outcome, SessionContext, Settled, Settlement, Upstream};
 use belay_model::{ChangeId, Denial};
@@ -222,12 +222,13 @@ async fn plan(
     over: Option<String>,
 ) -> Settled {
     script.database.clone_from(&ways.database);
-    match settings(writer).await {
-        Ok(settings) => script.settings = settings,
-        Err(error) => return roll_back(writer, denied(&error)).await,
-    }
     if let Err(error) = writer.ask("ROLLBACK").await {
         return Settled::Lost(denied(&error));
+    }
+    // What the transaction found: what it set itself is part of the script.
+    match settings(writer).await {
+        Ok(settings) => script.settings = settings,
+        Err(error) => return Settled::RolledBack(denied(&error)),
     }
     match again(ways, keeper, draft, set, script).await {
         Ok(planned) => Settled::RolledBack(plan::told(&planned, over, ways.shows)),
@@ -252,10 +253,12 @@ async fn again(
     planned
 }
 
-/// What the session has set, and a new one would not have.
+/// What the session has set, and a new one would not have. The role comes last: it may not be allowed to set the rest.
 async fn settings(writer: &mut Writer) -> Result<Vec<(String, String)>, CaptureError> {
     const SET: &str = "SELECT name, setting FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'session' \
-        AND name NOT IN ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable') ORDER BY 1";
+        AND name NOT IN ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'role') UNION ALL \
+        SELECT 'role', pg_catalog.current_setting('role') \
+        WHERE pg_catalog.current_setting('role') OPERATOR(pg_catalog.<>) 'none'";
     let rows = writer.ask(SET).await?;
     let pair = |row: Vec<Option<String>>| match <[Option<String>; 2]>::try_from(row) {
         Ok([Some(name), Some(value)]) => Ok((name, value)),
