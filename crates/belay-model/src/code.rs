@@ -50,7 +50,7 @@ codes! {
         "The grant allows reads only. Belay read the statement with PostgreSQL's own grammar and found that it changes rows, locks them, or asks for a read-write transaction.",
         "Take the write out, or ask for a grant that plans writes: belay request TARGET TABLE --effect write -m REASON";
     Definition = 1002, "25006", "definition of objects changed in a read-only session",
-        "CREATE, ALTER, DROP, TRUNCATE, COMMENT, VACUUM and their like change definitions or storage. No grant of this version carries them.",
+        "CREATE, ALTER, DROP, TRUNCATE, COMMENT, VACUUM and their like change definitions or storage. Of these, a grant that writes carries what can be given back.",
         "Ship the change with your migrations; for an emergency, ask the target's administrator.";
     Privilege = 1003, "42501", "privilege or guarded setting touched",
         "GRANT, SET ROLE, ALTER SYSTEM, guarded settings and acts on other sessions would change who may do what, or lift a protection.",
@@ -71,7 +71,7 @@ codes! {
         "Statements are bounded in size and nesting, so that one cannot stop the gateway for everybody.",
         "Split the statement.";
     CopyRefused = 1009, "42501", "COPY in this direction refused",
-        "Only COPY ... TO STDOUT of a read passes in a read-only session. Server files and programs are never reached through Belay.",
+        "COPY ... TO STDOUT of a read passes, and COPY ... FROM STDIN under a grant that writes. Server files and programs are never reached through Belay.",
         "Use COPY (SELECT ...) TO STDOUT, or \\copy ... TO in psql.";
     Ambiguous = 1010, "42501", "name that can mean several things",
         "With this search_path the name could stand for an object of another schema than the one that is meant, or the path itself is not settled. What a statement does has to be plain before it runs.",
