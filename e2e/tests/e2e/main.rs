@@ -19,5 +19,6 @@ mod people;
 mod plans;
 mod policy;
 mod protocol;
+mod reversible_table;
 mod robustness;
 mod scope;
