@@ -45,12 +45,10 @@ enum Purpose {
 }
 
 fn of_kind(reader: Reader<'_>, kind: &NodeEnum, purpose: Purpose) -> Read {
-    if let NodeEnum::SelectStmt(select) = kind {
-        return read(reader, kind, select, purpose);
-    }
     Read::once(match kind {
+        NodeEnum::SelectStmt(select) => return read(reader, kind, select, purpose),
         NodeEnum::InsertStmt(_) | NodeEnum::UpdateStmt(_) | NodeEnum::DeleteStmt(_) | NodeEnum::MergeStmt(_) => {
-            change(reader, kind, purpose)
+            return change(reader, kind, purpose);
         }
         NodeEnum::ExplainStmt(explain) => return of_explain(reader, explain),
         NodeEnum::PrepareStmt(prepare) => return of_prepare(reader, prepare),
@@ -101,12 +99,14 @@ fn read(reader: Reader<'_>, kind: &NodeEnum, select: &SelectStmt, purpose: Purpo
     Read { statement: walk.into_statement(verb, shown), by_shape, new_path }
 }
 
-fn change(reader: Reader<'_>, kind: &NodeEnum, purpose: Purpose) -> Statement {
+fn change(reader: Reader<'_>, kind: &NodeEnum, purpose: Purpose) -> Read {
     let mut walk = reader.walk(Effect::Read);
     walk.findings.raise(Effect::Write, Some(Code::WriteInReadOnly), None);
     let outcome = walk.query(kind);
     let shown = (purpose == Purpose::Rows).then_some(&outcome);
-    walk.into_statement(query::change(kind).unwrap_or("change"), shown)
+    let by_shape = walk.findings.holds_by_shape();
+    let statement = walk.into_statement(query::change(kind).unwrap_or("change"), shown);
+    Read { statement, by_shape, new_path: None }
 }
 
 /// EXPLAIN does what the statement in it does, also without ANALYZE: planning runs functions, takes the statement's
