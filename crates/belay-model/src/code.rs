@@ -94,6 +94,9 @@ codes! {
     RateBudget = 1016, "54000", "statements per minute spent",
         "The grant bounds how many statements may be sent in a minute.",
         "Wait a moment, or send fewer and larger statements.";
+    UnknownPrepared = 1017, "26000", "prepared statement not known",
+        "The connection has no prepared statement of this name, as far as Belay has seen: what a name stands for has to be plain before it runs.",
+        "Prepare it on this connection first.";
     MessageRefused = 1020, "08P01", "protocol message refused",
         "Messages pass an allow-list. The fast-path function call, replication and unknown message types are not on it, because they reach the database without a statement that could be read.",
         "Use an ordinary query.";
@@ -126,7 +129,7 @@ codes! {
         "belay review PLAN shows the rows; belay apply PLAN makes the change once it is approved.";
     Irreversible = 1041, "42501", "not reversible",
         "What the transaction did could not be given back afterwards, or could not be proven to be all it did. It was rolled back, or not sent at all.",
-        "belay explain BLY-1041 lists what can be reversed; other changes belong into a migration.";
+        "Changes of rows can be given back, whatever makes them, TRUNCATE too. Definitions, sequences, large objects and what other sessions or servers see cannot; such changes belong into a migration.";
     ChangeTooLarge = 1042, "54000", "change too large",
         "The change is larger than the grant or the gateway keeps. It was rolled back.",
         "Do it in smaller pieces, or ask for a larger budget.";

@@ -7,7 +7,7 @@ use belay_model::{Code, Effect, Shown, Statement};
 /// `outer` runs the prepared statement `name`, which does what one of these readings says.
 pub(super) fn run(outer: &mut Statement, name: &str, readings: &[Reading]) {
     if readings.is_empty() {
-        refuse(outer, Code::UnknownName, &format!("the prepared statement {name} was not made on this connection"));
+        refuse(outer, Code::UnknownPrepared, &format!("the prepared statement {name} was not made on this connection"));
     }
     if readings.len() > PER_NAME {
         refuse(outer, Code::Ambiguous, &format!("{name} may be one of many prepared statements"));
