@@ -89,8 +89,8 @@ fn can_explains_and_a_reload_that_fails_changes_nothing() {
     assert!(can("bob", &["erin", "read", "orders/public.orders"]).ok().out.starts_with("yes, at once"));
     let denied = can("bob", &["alice", "read", "orders/hr.salaries"]);
     assert!(denied.code == 3 && denied.out.contains("policy no-hr: "), "{}{}", denied.out, denied.err);
-    let write = can("bob", &["alice", "update", "orders/public.orders"]);
-    assert!(write.code == 3 && write.out.contains("nearest: asking for read only"), "{}", write.out);
+    let write = can("bob", &["alice", "update", "orders/public.orders"]).ok().out;
+    assert!(write.starts_with("yes, with one approval"), "{write}");
     assert_eq!(can("alice", &["erin", "read", "orders"]).code, 3, "people ask about themselves");
 
     // What cannot be evaluated denies everything; what cannot be read is not put in force.
