@@ -134,11 +134,17 @@ mod tests {
         ("5", "5.5"),
         ("12", "1e2"),
         ("0", "0x1"),
+        ("0", "1"),
+        ("x1", "x1"),
         ("'a'", "'bc'"),
         ("'x'", "''"),
         ("'--'", "'/*'"),
         ("'$$'", "'\"'"),
         ("'\\'", "'\\\\'"),
+        // What is in these is a string only where nothing else was begun before.
+        ("'\n1 --'", "'\na --'"),
+        ("'*/ 1 --'", "'*/ a --'"),
+        ("'$$ 1 --'", "'$$ a --'"),
         ("'", "'"),
         ("\"n\"", "\"n\""),
         ("\"1\"", "\"2\""),
@@ -162,11 +168,12 @@ mod tests {
         (":", ":"),
         (";", ";"),
         ("--", "--"),
+        ("/*", "/*"),
         ("\\", "\\"),
     ];
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 60_000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn texts_of_one_shape_have_the_same_tokens(pieces in prop::collection::vec((0..PIECES.len(), any::<bool>()), 1..14)) {
