@@ -16,6 +16,14 @@ pub trait Changes: Send + Sync {
     fn revert<'a>(&'a self, order: Reversion, keeper: Arc<dyn Keeper>)
     -> BoxFuture<'a, Result<Reverted, ControlError>>;
 
+    /// Drops what a change has moved away instead of dropping it: its time is over. Does nothing where nothing is left.
+    fn empty_trash<'a>(
+        &'a self,
+        database: &'a str,
+        change: ChangeId,
+        set: &'a ChangeSet,
+    ) -> BoxFuture<'a, Result<(), ControlError>>;
+
     /// How a transaction of this database ended.
     fn outcome<'a>(&'a self, database: &'a str, transaction: &'a str) -> BoxFuture<'a, Result<Outcome, ControlError>>;
 }

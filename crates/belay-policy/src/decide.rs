@@ -3,7 +3,7 @@
 use crate::ask;
 use crate::mask;
 use crate::scope::{self, Outside};
-use belay_model::{Code, Denial, Effect, Grant, MaskKind, Statement, Timestamp, Via};
+use belay_model::{Code, Denial, Effect, Grant, MaskKind, Relation, Statement, Timestamp, Via};
 
 /// Proof that [`decide`] allowed one message. Nothing else can make one.
 ///
@@ -78,7 +78,10 @@ fn judge_write(grant: &Grant, statement: &Statement) -> Option<Denial> {
         // Nobody can take back what others have heard.
         Effect::Write if verb == "NOTIFY" => Some(denial(grant, statement, Code::Irreversible)),
         Effect::Write => outside(grant, statement),
-        Effect::Definition if verb == "TRUNCATE" => outside(grant, statement),
+        // A table that is dropped is moved out of the way, and so it has to be the grant's as a whole.
+        Effect::Definition if verb == "TRUNCATE" || (verb == "DROP TABLE" && has_all_of(grant, statement)) => {
+            outside(grant, statement)
+        }
         Effect::Definition => Some(denial(grant, statement, Code::Irreversible)),
         // What such code does is not read; it may do as much as the grant, so the grant has to be of the whole database.
         Effect::Opaque if matches!(verb, "DO" | "CALL") && scope::is_whole(grant) => outside(grant, statement),
@@ -92,6 +95,17 @@ fn judge_write(grant: &Grant, statement: &Statement) -> Option<Denial> {
         Effect::Privilege => Some(denial(grant, statement, Code::Privilege)),
         Effect::Read | Effect::Session => outside(grant, statement),
     }
+}
+
+/// Whether the grant is of these tables with all their columns and rows.
+fn has_all_of(grant: &Grant, statement: &Statement) -> bool {
+    let names = |relation: &Relation| {
+        let schema = relation.schema.as_deref();
+        schema.is_some_and(|schema| {
+            grant.resources.iter().any(|resource| resource.column.is_none() && resource.names(schema, &relation.name))
+        })
+    };
+    grant.bounds.rows.is_empty() && grant.masks.is_empty() && statement.relations.iter().all(names)
 }
 
 /// What of a read the grant does not cover, masks included.
@@ -426,6 +440,10 @@ mod tests {
         assert_eq!(code(&write, of(Effect::Write, Some("hr.pay"))), Some(Code::OutsideGrant));
         assert_eq!(code(&write, named(Effect::Write, "NOTIFY")), Some(Code::Irreversible));
         assert_eq!(code(&write, named(Effect::Definition, "ALTER TABLE")), Some(Code::Irreversible));
+        assert_eq!(code(&write, named(Effect::Definition, "DROP TABLE")), None);
+        let mut part = grant(&["app.orders.id"]);
+        part.effects = Effects::WRITE;
+        assert_eq!(code(&part, named(Effect::Definition, "DROP TABLE")), Some(Code::Irreversible));
         assert_eq!(code(&write, named(Effect::Privilege, "GRANT")), Some(Code::Privilege));
         for verb in ["DO", "CALL"] {
             assert_eq!(code(&write, Statement::new(Effect::Opaque, verb)), Some(Code::Opaque));

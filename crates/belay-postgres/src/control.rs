@@ -24,6 +24,7 @@ mod scope;
 mod search_path;
 mod setup;
 mod suspects;
+mod trash;
 
 pub use setup::setup_sql;
 

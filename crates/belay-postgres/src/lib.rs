@@ -19,6 +19,7 @@ pub mod capture;
 mod change;
 mod channel_binding;
 mod control;
+mod drop_table;
 mod engine;
 mod front;
 mod mask;

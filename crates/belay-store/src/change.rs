@@ -25,6 +25,9 @@ const SELECT: &str = "SELECT c.*,
         WHERE r.reverts = c.id AND by_it.state = 'committed' ORDER BY r.change) r) AS reverted_by
     FROM changes c ";
 
+/// A summary of tables that were moved away instead of being dropped.
+const TRASH: &str = "%\"means\":\"trash\"%";
+
 /// Which changes are looked for; all of them where nothing is said.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WhichChanges<'a> {
@@ -73,6 +76,16 @@ impl Look<'_> {
         let sql = format!("{SELECT} WHERE c.state IN ('kept', 'unknown') ORDER BY c.id LIMIT ?1");
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(crate::LIST_MOST).fetch_all(&mut *self.0).await?;
         rows.iter().map(record).collect()
+    }
+
+    /// Changes that dropped tables and whose time is over, oldest first: the tables wait in the target's trash.
+    pub async fn due_trash(&mut self, now: Timestamp) -> Result<Vec<ChangeRecord>, StoreError> {
+        let sql = format!(
+            "{SELECT} WHERE c.file IS NOT NULL AND c.state = 'committed' AND c.expires_at <= ?1 AND c.summary LIKE '{TRASH}'
+             ORDER BY c.id LIMIT ?2"
+        );
+        let found = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now.0).bind(crate::LIST_MOST).fetch_all(&mut *self.0);
+        found.await?.iter().map(record).collect()
     }
 
     /// The change that a plan has become, or is becoming.
@@ -135,12 +148,17 @@ impl Writing {
     }
 
     /// Forgets the files of plans and changes whose time is over, and returns their names; at most a list's worth.
-    /// What is not settled keeps its file.
+    /// What is not settled keeps its file, and so does what is still in a target's trash.
     pub async fn forget_change_files(&mut self, now: Timestamp, plans: Timestamp) -> Result<Vec<String>, StoreError> {
-        let of_changes = "SELECT file FROM changes WHERE file IS NOT NULL AND state IN ('committed', 'rolled_back')
-                          AND expires_at <= ?1 LIMIT ?2";
-        let mut files: Vec<String> =
-            sqlx::query_scalar(of_changes).bind(now.0).bind(crate::LIST_MOST).fetch_all(self.connection()).await?;
+        let of_changes = format!(
+            "SELECT file FROM changes WHERE file IS NOT NULL AND expires_at <= ?1 AND (state = 'rolled_back'
+             OR state = 'committed' AND summary NOT LIKE '{TRASH}') LIMIT ?2"
+        );
+        let mut files: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(of_changes))
+            .bind(now.0)
+            .bind(crate::LIST_MOST)
+            .fetch_all(self.connection())
+            .await?;
         let of_plans = "SELECT file FROM plans WHERE file IS NOT NULL AND state NOT IN ('pending', 'approved')
                         AND expires_at <= ?1 LIMIT ?2";
         let found: Vec<String> =
@@ -154,6 +172,12 @@ impl Writing {
             }
         }
         Ok(files)
+    }
+
+    /// Forgets the file of one change.
+    pub async fn forget_change_file(&mut self, change: ChangeId) -> Result<(), StoreError> {
+        sqlx::query("UPDATE changes SET file = NULL WHERE id = ?1").bind(change.0).execute(self.connection()).await?;
+        Ok(())
     }
 }
 

@@ -1,12 +1,12 @@
 //! One statement, by its outermost node.
 
 use super::reader::Reader;
-use super::walk::query;
+use super::walk::{self, query};
 use super::{PathChange, definition, session};
 use belay_model::{Code, Effect, Statement};
 use pg_query::protobuf::{
-    CopyStmt, DeclareCursorStmt, DefElem, ExecuteStmt, ExplainStmt, LockStmt, Node, PrepareStmt, SelectStmt,
-    TruncateStmt, a_const,
+    CopyStmt, DeclareCursorStmt, DefElem, DropStmt, ExecuteStmt, ExplainStmt, LockStmt, Node, ObjectType, PrepareStmt,
+    RangeVar, SelectStmt, TruncateStmt, a_const,
 };
 use pg_query::{LockMode, NodeEnum};
 
@@ -60,6 +60,9 @@ fn of_kind(reader: Reader<'_>, kind: &NodeEnum, purpose: Purpose) -> Read {
         NodeEnum::CopyStmt(copy) => of_copy(reader, copy),
         NodeEnum::LockStmt(lock) => of_lock(reader, lock),
         NodeEnum::TruncateStmt(truncate) => of_truncate(reader, truncate),
+        NodeEnum::DropStmt(drop) if drop.remove_type == ObjectType::ObjectTable as i32 => {
+            of_drop(reader, drop).or_else(|| definition::of(kind)).unwrap_or_else(unknown)
+        }
         _ => session::of(kind).or_else(|| definition::of(kind)).unwrap_or_else(unknown),
     })
 }
@@ -244,4 +247,28 @@ fn of_truncate(reader: Reader<'_>, truncate: &TruncateStmt) -> Statement {
         }
     }
     walk.into_statement("TRUNCATE", None)
+}
+
+/// The tables that it drops, by what their names mean; nothing where one of them means nothing.
+fn of_drop(reader: Reader<'_>, drop: &DropStmt) -> Option<Statement> {
+    let table = |object: &Node| {
+        let Some(NodeEnum::List(list)) = &object.node else { return None };
+        let words = walk::words(&list.items)?;
+        let (name, schemas) = words.split_last()?;
+        Some(RangeVar {
+            schemaname: schemas.last().copied().unwrap_or_default().to_owned(),
+            relname: (*name).to_owned(),
+            inh: true,
+            relpersistence: "p".to_owned(),
+            ..RangeVar::default()
+        })
+    };
+    let tables = drop.objects.iter().map(table).collect::<Option<Vec<_>>>()?;
+    let mut walk = reader.walk(Effect::Session);
+    walk.findings.raise(Effect::Definition, Some(Code::Definition), None);
+    for table in &tables {
+        walk.locked(table);
+    }
+    let statement = walk.into_statement("DROP TABLE", None);
+    (statement.effect == Effect::Definition).then_some(statement)
 }

@@ -1,6 +1,6 @@
 //! Plans that are applied and changes that are given back, over connections of the gateway's own.
 
-use super::PgControl;
+use super::{PgControl, trash};
 use crate::apply;
 use crate::capture::{Ask as _, CaptureError, Limits};
 use crate::change::{denied, not_kept, reverting};
@@ -10,6 +10,7 @@ use belay_engine::{
     Applied, BoxFuture, Changes, Conflict, ConflictKind, ControlError, Draft, Keeper, Order, Outcome, Reversion,
     Reverted,
 };
+use belay_model::ChangeId;
 use std::sync::Arc;
 use tokio_postgres::Client;
 
@@ -18,6 +19,10 @@ impl Changes for PgControl {
         Box::pin(async move {
             let password = self.make_role(&order.role).await?;
             let dialer = self.pool()?.dialer();
+            if trash::is_drop(&order.expected) {
+                let mut client = dialer.dial(&order.role.database).await?;
+                return Ok(trash::apply(&mut client, order, &*keeper).await);
+            }
             let mut writer = dialer.dial_as(&order.role.name, &password, &order.role.database).await?;
             let mut outsider = dialer.dial(&order.role.database).await?;
             Ok(again(&mut writer, &mut outsider, order, &*keeper).await)
@@ -31,7 +36,22 @@ impl Changes for PgControl {
     ) -> BoxFuture<'a, Result<Reverted, ControlError>> {
         Box::pin(async move {
             let mut client = self.pool()?.dialer().dial(&order.database).await?;
+            if trash::is_drop(&order.set) {
+                return Ok(trash::bring_back(&mut client, order, &*keeper).await);
+            }
             Ok(give_back(&mut client, order, &*keeper).await)
+        })
+    }
+
+    fn empty_trash<'a>(
+        &'a self,
+        database: &'a str,
+        change: ChangeId,
+        set: &'a ChangeSet,
+    ) -> BoxFuture<'a, Result<(), ControlError>> {
+        Box::pin(async move {
+            let mut client = self.pool()?.dialer().dial(database).await?;
+            trash::empty(&mut client, change, set).await
         })
     }
 

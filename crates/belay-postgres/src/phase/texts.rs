@@ -163,8 +163,8 @@ impl Texts {
             return Some(paths);
         }
         let catalog = self.edition.as_ref()?.classifier.catalog();
-        let is_schema = |role: &&Box<str>| catalog.is_none_or(|catalog| catalog.has_schema(role));
-        let roles: Vec<&str> = self.others.iter().filter(is_schema).map(|role| &**role).chain([""]).collect();
+        let is_schema = |role: &&str| catalog.is_none_or(|catalog| catalog.has_schema(role));
+        let roles: Vec<&str> = self.others.iter().map(|role| &**role).filter(is_schema).chain([""]).collect();
         let more: Vec<SearchPath> =
             paths.iter().flat_map(|path| roles.iter().filter_map(|role| path.under(role))).collect();
         for path in more {

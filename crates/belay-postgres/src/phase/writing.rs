@@ -9,6 +9,7 @@
 
 mod act;
 mod client;
+mod dropped;
 mod line;
 mod messages;
 mod settled;

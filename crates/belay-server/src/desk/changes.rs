@@ -184,6 +184,20 @@ impl Desk {
         Ok(files)
     }
 
+    /// Changes that dropped tables and whose time is over, with their files.
+    pub(crate) async fn due_trash(&self) -> Result<Vec<(KeptChange, ChangeSet, String)>, DeskError> {
+        let found = self.store.reader().await?.look().due_trash(self.clock.now()).await?;
+        let due = found.into_iter().filter_map(|record| Some((record.change, record.summary, record.file?)));
+        due.map(|(change, summary, file)| Ok((change, read(&summary)?, file))).collect()
+    }
+
+    /// Their tables are gone for good.
+    pub(crate) async fn trash_emptied(&self, change: ChangeId) -> Result<(), DeskError> {
+        let mut writing = self.store.write().await?;
+        writing.forget_change_file(change).await?;
+        Ok(writing.commit().await?)
+    }
+
     /// The committed changes of what is to be given back, newest first: one change, what came of a plan, or all of a
     /// session since a moment.
     pub(crate) async fn changes_to_revert(

@@ -80,7 +80,27 @@ impl Vault {
         Ok(())
     }
 
+    /// Drops for good what was dropped so long ago. A target that does not answer is asked again.
+    async fn empty_trash(&self) -> Result<(), DeskError> {
+        for (change, set, file) in self.desk.due_trash().await? {
+            let emptied = async {
+                let control = self.control(&change.target).await?;
+                let emptied: BoxFuture<'_, _> = control.changes().empty_trash(&change.database, change.id, &set);
+                emptied.await.map_err(|error| super::failed(&change.target, &error))
+            };
+            if let Err(error) = emptied.await {
+                tracing::warn!(change = %change.id, "its tables stay in the trash: {error}");
+                continue;
+            }
+            self.desk.trash_emptied(change.id).await?;
+            let files = self.files.clone();
+            beside(move || files.remove(&file).map_err(|error| unreadable(&error))).await?;
+        }
+        Ok(())
+    }
+
     async fn retire(&self) -> Result<(), DeskError> {
+        self.empty_trash().await?;
         let over = self.desk.forget_change_files(self.retention).await?;
         let files = self.files.clone();
         beside(move || {

@@ -76,7 +76,7 @@ fn nothing_but_rows_comes_in_the_middle_of_a_copy() {
     let mut wire = writing();
     wire.client(&query(COPY));
     wire.target(&asks());
-    assert!(wire.input(Input::Client(Bytes::from(query("SELECT 1")))).is_err());
+    assert!(wire.input(Input::Client(query("SELECT 1"))).is_err());
 }
 
 #[test]

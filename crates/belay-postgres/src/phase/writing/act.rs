@@ -8,6 +8,7 @@ const NO_ROLE: &str = "RESET ROLE";
 
 /// What one message does, as far as transactions go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of its own")]
 pub(super) struct Act {
     /// It changes rows, or may.
     pub(super) writes: bool,

@@ -1,9 +1,10 @@
 //! What the client sends: on to the target, or held until what has to come before it is done.
 
 use super::act::{Act, mixed};
+use super::dropped::relations;
 use super::settlement::{Before, End};
 use super::{BEGIN, Doing, Held, MAY_WRITE, Next, Settlings, Transaction, Writing};
-use crate::wire::{command_in_batch, query_text};
+use crate::wire::command_in_batch;
 use belay_engine::{Connection as _, Input, Output, ProtocolError};
 use belay_model::Timestamp;
 use belay_policy::Decision;
@@ -15,13 +16,14 @@ impl Writing {
     pub(super) fn pump(&mut self, now: Timestamp) -> Result<(), ProtocolError> {
         while let Some(output) = self.inner.poll() {
             match output {
-                Output::Decide(statements) => match mixed(&statements, self.is_open()) {
-                    Some(denial) => self.inner.handle(Input::Decided(Decision::Deny(denial)), now)?,
-                    None => {
+                Output::Decide(statements) => {
+                    if let Some(denial) = mixed(&statements, self.is_open()) {
+                        self.inner.handle(Input::Decided(Decision::Deny(denial)), now)?;
+                    } else {
                         self.judged = Some(Arc::clone(&statements));
                         self.out.push_back(Output::Decide(statements));
                     }
-                },
+                }
                 Output::ToUpstream(bytes) => {
                     let carries = matches!(bytes.as_bytes().first(), Some(b'Q' | b'P' | b'B' | b'E'));
                     let statements = if carries { self.permitted.take() } else { None };
@@ -102,8 +104,10 @@ impl Writing {
             }
             Settlings::Prepare => {
                 let held = self.queue.front();
-                let text = held.and_then(|held| text_of(held.bytes.as_bytes())).unwrap_or_default();
-                Box::new(Before { ways, baseline, open: self.open.take(), text })
+                let text = held.and_then(|held| self.transcript.text_of(held.bytes.as_bytes())).unwrap_or_default();
+                let relations = held.and_then(|held| held.statements.as_deref()).map(relations).unwrap_or_default();
+                let alone = matches!(self.transaction, Transaction::Own { .. }) && self.transcript.is_empty();
+                Box::new(Before { ways, baseline, open: self.open.take(), text, relations, alone })
             }
         };
         self.doing = Doing::Settling { asking: false, what };
@@ -159,9 +163,4 @@ impl Writing {
             _ => None,
         }
     }
-}
-
-/// The text of a simple query.
-fn text_of(frame: &[u8]) -> Option<String> {
-    String::from_utf8(query_text(frame).ok()?.to_vec()).ok()
 }

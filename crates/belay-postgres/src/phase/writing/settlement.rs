@@ -5,11 +5,12 @@ use super::transcript::Ran;
 use crate::capture::{self, Ask, Baseline, CaptureError, Limits};
 use crate::catalog::keep::CatalogCell;
 use crate::change::{denied, not_kept, unsettled};
+use crate::drop_table;
 use crate::revert::{self, Strategy};
 use crate::{apply, plan};
 use belay_change::{ChangeSet, Script};
 use belay_engine::{BoxFuture, Draft, Keeper, Line, Notice, Outcome, SessionContext, Settled, Settlement, Upstream};
-use belay_model::{ChangeId, Denial};
+use belay_model::{ChangeId, Denial, Relation};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +50,20 @@ impl Ways {
         }
     }
 
+    /// Whether writes take effect at once.
+    pub(super) fn is_direct(&self) -> bool {
+        self.direct.is_some()
+    }
+
+    pub(super) fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// A connection of the control user, for one act.
+    pub(super) async fn control(&self) -> Result<Client, CaptureError> {
+        self.catalog.dial(None).await.map_err(|error| CaptureError::Lost(error.message))
+    }
+
     /// The second connection, kept from one settlement to the next.
     async fn outsider(&self) -> Result<Client, CaptureError> {
         if let Some(client) = self.outsider.lock().await.take()
@@ -56,7 +71,7 @@ impl Ways {
         {
             return Ok(client);
         }
-        self.catalog.dial(None).await.map_err(|error| CaptureError::Lost(error.message))
+        self.control().await
     }
 }
 
@@ -67,7 +82,7 @@ pub(super) struct Open {
 }
 
 /// Begins to take a transaction, if that has not begun.
-fn begun(
+pub(super) fn begun(
     open: Option<Box<Open>>,
     baseline: &[Vec<Option<Bytes>>],
     ways: &Ways,
@@ -86,13 +101,21 @@ pub(super) struct Before {
     pub(super) ways: Arc<Ways>,
     pub(super) baseline: Vec<Vec<Option<Bytes>>>,
     pub(super) open: Option<Box<Open>>,
+    /// The text of the statement.
     pub(super) text: String,
+    /// What it was judged by.
+    pub(super) relations: Vec<Relation>,
+    /// Nothing else was done in its transaction, which was opened for it.
+    pub(super) alone: bool,
 }
 
 impl Settlement for Before {
     fn settle(self: Box<Self>, line: Line, keeper: Arc<dyn Keeper>) -> BoxFuture<'static, Settled> {
         Box::pin(async move {
             let mut writer = Writer(line);
+            if drop_table::is_drop(&self.text) {
+                return self.drop_tables(writer, &*keeper).await;
+            }
             match self.take(&mut writer, &*keeper).await {
                 Ok(open) => Settled::Ready(open),
                 Err(error) => Settled::RolledBack(denied(&error)),

@@ -50,13 +50,19 @@ impl Transcript {
                 }
             }
             Some(b'Q') => {
-                let text = crate::wire::query_text(frame).ok().and_then(|text| std::str::from_utf8(text).ok());
-                self.run(
-                    Scripted { text: Arc::from(text.unwrap_or_default()), parameters: None, data: None },
-                    statements,
-                );
+                let text = self.text_of(frame).unwrap_or_default();
+                self.run(Scripted { text: Arc::from(text), parameters: None, data: None }, statements);
             }
             _ => {}
+        }
+    }
+
+    /// The text that a message runs, where it is known.
+    pub(super) fn text_of(&self, frame: &[u8]) -> Option<String> {
+        match frame.first() {
+            Some(b'Q') => String::from_utf8(crate::wire::query_text(frame).ok()?.to_vec()).ok(),
+            Some(b'E') => Some(self.bound.get(crate::wire::execute(frame).ok()?)?.text.to_string()),
+            _ => None,
         }
     }
 
