@@ -21,6 +21,8 @@ SELECT md5(concat_ws('/',
     'cache', (SELECT string_agg(t::text, '|' ORDER BY t::text) FROM app.cache t),
     'policed', (SELECT string_agg(t::text, '|' ORDER BY t::text) FROM app.policed t),
     'files', (SELECT string_agg(t::text, '|' ORDER BY t::text) FROM app.files t),
+    'scrap', (SELECT concat(pg_relation_filenode(c.oid), c.relchecks, c.relhastriggers) FROM pg_class c
+        WHERE c.oid = to_regclass('app.scrap')),
     'objects', (SELECT string_agg(oid::text, '|' ORDER BY oid) FROM pg_largeobject_metadata),
     'prepared', (SELECT count(*) FROM pg_prepared_xacts),
     'definitions', (SELECT string_agg(concat(c.oid, c.relname, has_table_privilege('public', c.oid, 'SELECT')), '|'

@@ -35,6 +35,9 @@ ALTER TABLE app.policed ENABLE ROW LEVEL SECURITY;
 CREATE POLICY everybodys ON app.policed USING (owner = 'everybody');
 CREATE TABLE app.files (id int PRIMARY KEY, content oid);
 INSERT INTO app.files VALUES (1, lo_create(4711));
+CREATE TABLE app.scrap (id serial PRIMARY KEY, file int REFERENCES app.files, note text);
+CREATE INDEX ON app.scrap (note);
+INSERT INTO app.scrap (file, note) VALUES (1, 'kept');
 
 CREATE FUNCTION app.pay(int) RETURNS void LANGUAGE sql AS 'UPDATE app.orders SET status = ''paid'' WHERE id = $1';
 CREATE FUNCTION app.purge() RETURNS void LANGUAGE plpgsql AS 'BEGIN TRUNCATE app.cache; END';
