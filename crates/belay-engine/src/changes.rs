@@ -10,11 +10,10 @@ use std::sync::Arc;
 pub trait Changes: Send + Sync {
     /// Runs a plan's script again in one transaction as the grant's role, and commits if exactly the rows change that
     /// the plan shows.
-    fn apply<'a>(&'a self, order: Order, keeper: Arc<dyn Keeper>) -> BoxFuture<'a, Result<Applied, ControlError>>;
+    fn apply(&self, order: Order, keeper: Arc<dyn Keeper>) -> BoxFuture<'_, Result<Applied, ControlError>>;
 
     /// Gives the rows of a kept change back, in one transaction.
-    fn revert<'a>(&'a self, order: Reversion, keeper: Arc<dyn Keeper>)
-    -> BoxFuture<'a, Result<Reverted, ControlError>>;
+    fn revert(&self, order: Reversion, keeper: Arc<dyn Keeper>) -> BoxFuture<'_, Result<Reverted, ControlError>>;
 
     /// Drops what a change has moved away instead of dropping it: its time is over. Does nothing where nothing is left.
     fn empty_trash<'a>(

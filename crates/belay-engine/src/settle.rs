@@ -74,23 +74,18 @@ pub trait Keeper: Send + Sync {
     fn open(&self) -> io::Result<Box<dyn Draft>>;
 
     /// Keeps a previewed change as a plan that waits for approval.
-    fn plan<'a>(
-        &'a self,
-        draft: Box<dyn Draft>,
-        change: ChangeSet,
-        script: Script,
-    ) -> BoxFuture<'a, Result<PlanId, NotKept>>;
+    fn plan(&self, draft: Box<dyn Draft>, change: ChangeSet, script: Script) -> BoxFuture<'_, Result<PlanId, NotKept>>;
 
     /// Makes a change durable, before its COMMIT leaves.
-    fn keep<'a>(
-        &'a self,
+    fn keep(
+        &self,
         draft: Box<dyn Draft>,
         change: ChangeSet,
         script: Script,
-    ) -> BoxFuture<'a, Result<ChangeId, NotKept>>;
+    ) -> BoxFuture<'_, Result<ChangeId, NotKept>>;
 
     /// The transaction of a kept change was committed, was not, or nobody knows yet.
-    fn ended<'a>(&'a self, change: ChangeId, outcome: Outcome) -> BoxFuture<'a, Result<(), NotKept>>;
+    fn ended(&self, change: ChangeId, outcome: Outcome) -> BoxFuture<'_, Result<(), NotKept>>;
 }
 
 /// Images on their way to the disk. Dropping it throws them away.

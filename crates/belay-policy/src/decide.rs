@@ -77,7 +77,7 @@ fn judge_write(grant: &Grant, statement: &Statement) -> Option<Denial> {
     match statement.effect {
         // Nobody can take back what others have heard.
         Effect::Write if verb == "NOTIFY" => Some(denial(grant, statement, Code::Irreversible)),
-        Effect::Write => outside(grant, statement),
+        Effect::Write | Effect::Read | Effect::Session => outside(grant, statement),
         // A table that is dropped is moved out of the way, and so it has to be the grant's as a whole.
         Effect::Definition if verb == "TRUNCATE" || (verb == "DROP TABLE" && has_all_of(grant, statement)) => {
             outside(grant, statement)
@@ -93,7 +93,6 @@ fn judge_write(grant: &Grant, statement: &Statement) -> Option<Denial> {
         // Whom the role may act as is the database's to say. All that such a role may do here, the grant names.
         Effect::Privilege if matches!(verb, "SET ROLE" | "RESET ROLE") && scope::is_whole(grant) => None,
         Effect::Privilege => Some(denial(grant, statement, Code::Privilege)),
-        Effect::Read | Effect::Session => outside(grant, statement),
     }
 }
 

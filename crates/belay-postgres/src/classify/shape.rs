@@ -30,9 +30,8 @@ pub(super) fn key(text: &str, tokens: &[ScanToken]) -> Option<Box<[u8]>> {
             Token::Fconst => key.push(3),
             Token::Bconst => key.push(4),
             Token::Xconst => key.push(5),
-            Token::Uident | Token::Usconst | Token::Uescape => return None,
-            // `float(24)` and `float(25)` are two types.
-            Token::FloatP => return None,
+            // After FLOAT, too: `float(24)` and `float(25)` are two types.
+            Token::Uident | Token::Usconst | Token::Uescape | Token::FloatP => return None,
             _ => {
                 let (start, end) = (usize::try_from(token.start).ok()?, usize::try_from(token.end).ok()?);
                 let own = text.as_bytes().get(start..end)?;

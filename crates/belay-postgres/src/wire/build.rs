@@ -177,7 +177,7 @@ pub fn describe_portal(name: &[u8]) -> Bytes {
 }
 
 /// One command of the gateway's own amid a client's batch: prepared, run and closed under a name that no client has.
-/// Its answer ends with the second CloseComplete.
+/// Its answer ends with the second `CloseComplete`.
 pub fn command_in_batch(sql: &str) -> Bytes {
     const NAME: &[u8] = b"belay:own\0";
     let mut bytes = BytesMut::new();

@@ -58,7 +58,10 @@ pub fn bind(frame: &[u8], keep: bool) -> Result<Bind<'_>, WireError> {
 }
 
 /// The portal, the statement and the values of a Bind, each with whether it is in binary format.
-pub fn bind_parameters(frame: &[u8]) -> Result<(&[u8], &[u8], Vec<(bool, Option<&[u8]>)>), WireError> {
+type Parameters<'a> = (&'a [u8], &'a [u8], Vec<(bool, Option<&'a [u8]>)>);
+
+/// What a Bind gives to a statement.
+pub fn bind_parameters(frame: &[u8]) -> Result<Parameters<'_>, WireError> {
     let mut body = Body::new(frame, 'B');
     let (portal, statement) = (kept_name(body.name()?), kept_name(body.name()?));
     let formats = body.shorts()?;

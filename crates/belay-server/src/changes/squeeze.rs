@@ -15,13 +15,12 @@ pub(super) fn squeeze(block: &[u8], out: &mut Vec<u8>) {
     out.clear();
     out.resize(1 + get_maximum_output_size(block.len()), SQUEEZED);
     let length = out.get_mut(1..).and_then(|out| compress_into(block, out).ok());
-    match length.filter(|length| *length < block.len()) {
-        Some(length) => out.truncate(1 + length),
-        None => {
-            out.clear();
-            out.push(AS_IT_IS);
-            out.extend_from_slice(block);
-        }
+    if let Some(length) = length.filter(|length| *length < block.len()) {
+        out.truncate(1 + length);
+    } else {
+        out.clear();
+        out.push(AS_IT_IS);
+        out.extend_from_slice(block);
     }
 }
 
