@@ -212,8 +212,15 @@ pub(crate) async fn move_away(control: &mut dyn Ask, set: &ChangeSet, change: Ch
 const NOTE: &str = "tables that were dropped through Belay; `belay revert` brings them back\n";
 const SEPARATOR: &str = ";\n";
 
-/// Brings the tables of a change back, in a transaction that it begins, and says what that changes.
-pub(crate) async fn bring_back(control: &mut dyn Ask, set: &ChangeSet) -> Result<ChangeSet, CaptureError> {
+/// Tables that are back, in a transaction that is open.
+pub(crate) struct Back {
+    pub(crate) set: ChangeSet,
+    /// What is left to be done once the rows that they refer to are back, too: their foreign keys, and the trash's end.
+    pub(crate) left: Vec<String>,
+}
+
+/// Brings the tables of a change back, in a transaction that it begins.
+pub(crate) async fn bring_back(control: &mut dyn Ask, set: &ChangeSet) -> Result<Back, CaptureError> {
     control.ask("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '2s'").await?;
     let mut schemas: Vec<String> = Vec::new();
     let mut tables = set.tables.clone();
@@ -232,21 +239,19 @@ pub(crate) async fn bring_back(control: &mut dyn Ask, set: &ChangeSet) -> Result
             schemas.push(schema);
         }
     }
+    let mut left = Vec::new();
     for schema in schemas {
-        let ask = format!(
-            "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = {}",
-            escape_literal(&schema)
-        );
+        let name = escape_literal(&schema);
+        let ask = format!("SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = {name}");
         let note = control.ask(&ask).await?.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
         let keys = note.as_deref().and_then(|note| note.strip_prefix(NOTE)).unwrap_or_default();
-        for key in keys.split(SEPARATOR).filter(|key| !key.is_empty()) {
-            control.ask(key).await?;
-        }
-        control.ask(&format!("DROP SCHEMA {}", escape_identifier(&schema))).await?;
+        left.extend(keys.split(SEPARATOR).filter(|key| !key.is_empty()).map(str::to_owned));
+        left.push(format!("DROP SCHEMA {}", escape_identifier(&schema)));
     }
     let transaction = control.ask("SELECT pg_current_xact_id()::text").await?;
     let transaction = transaction.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
-    Ok(ChangeSet { fingerprint: fingerprint(&tables), tables, transaction, sequences: Vec::new() })
+    let set = ChangeSet { fingerprint: fingerprint(&tables), tables, transaction, sequences: Vec::new() };
+    Ok(Back { set, left })
 }
 
 /// Drops what is left in the trash of a change.

@@ -48,6 +48,11 @@ impl Reverted<'_> {
         &self.changes
     }
 
+    /// The connection, for what else belongs into the transaction.
+    pub(crate) fn in_target(&self) -> &Client {
+        self.transaction.client()
+    }
+
     /// Rows that were left as they are, because somebody changed them since.
     pub fn kept(&self) -> &Conflicts {
         &self.kept

@@ -4,6 +4,7 @@ use super::{PgControl, trash};
 use crate::apply;
 use crate::capture::{Ask as _, CaptureError, Limits};
 use crate::change::{denied, not_kept, reverting};
+use crate::drop_table::Back;
 use crate::revert::{self, How, RevertError};
 use belay_change::{ChangeSet, Script};
 use belay_engine::{
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use tokio_postgres::Client;
 
 impl Changes for PgControl {
-    fn apply<'a>(&'a self, order: Order, keeper: Arc<dyn Keeper>) -> BoxFuture<'a, Result<Applied, ControlError>> {
+    fn apply(&self, order: Order, keeper: Arc<dyn Keeper>) -> BoxFuture<'_, Result<Applied, ControlError>> {
         Box::pin(async move {
             let password = self.make_role(&order.role).await?;
             let dialer = self.pool()?.dialer();
@@ -29,17 +30,20 @@ impl Changes for PgControl {
         })
     }
 
-    fn revert<'a>(
-        &'a self,
-        order: Reversion,
-        keeper: Arc<dyn Keeper>,
-    ) -> BoxFuture<'a, Result<Reverted, ControlError>> {
+    fn revert(&self, order: Reversion, keeper: Arc<dyn Keeper>) -> BoxFuture<'_, Result<Reverted, ControlError>> {
         Box::pin(async move {
             let mut client = self.pool()?.dialer().dial(&order.database).await?;
-            if trash::is_drop(&order.set) {
-                return Ok(trash::bring_back(&mut client, order, &*keeper).await);
+            match trash::part(order) {
+                Err(denial) => Ok(Reverted::Refused(denial)),
+                Ok((None, order)) => Ok(give_back(&mut client, order, None, &*keeper).await),
+                Ok((Some(dropped), order)) if order.set.tables.is_empty() => {
+                    Ok(trash::bring_back(&mut client, &dropped, order.dry_run, &*keeper).await)
+                }
+                Ok((Some(dropped), order)) => match trash::begin_to_bring_back(&mut client, &dropped).await {
+                    Ok(back) => Ok(give_back(&mut client, order, Some(back), &*keeper).await),
+                    Err(denial) => Ok(Reverted::Refused(denial)),
+                },
             }
-            Ok(give_back(&mut client, order, &*keeper).await)
         })
     }
 
@@ -115,7 +119,8 @@ async fn keep_and_commit(
     }
 }
 
-async fn give_back(client: &mut Client, order: Reversion, keeper: &dyn Keeper) -> Reverted {
+/// `back` are tables that were brought back in the transaction that is open already.
+async fn give_back(client: &mut Client, order: Reversion, back: Option<Back>, keeper: &dyn Keeper) -> Reverted {
     let Reversion { set, mut images, keep_conflicts, only, dry_run, .. } = order;
     let only = only.into_iter().map(|only| revert::Only { table: only.table, keys: only.keys }).collect();
     let how = How { keep_conflicts, only, ..How::default() };
@@ -128,8 +133,15 @@ async fn give_back(client: &mut Client, order: Reversion, keeper: &dyn Keeper) -
         Err(RevertError::Conflict(found)) => return Reverted::Conflicts(conflicts(&found)),
         Err(error) => return Reverted::Refused(reverting(&error)),
     };
-    let (set, left) = (done.changes().clone(), conflicts(done.kept()));
-    let nothing = set.tables.iter().all(|table| table.inserted + table.updated + table.deleted == 0);
+    let (mut set, left) = (done.changes().clone(), conflicts(done.kept()));
+    if let Some(back) = &back
+        && let Err(denial) = trash::tie(done.in_target(), back).await
+    {
+        let _ = done.undo().await;
+        return Reverted::Refused(denial);
+    }
+    let nothing = back.is_none() && set.tables.iter().all(|table| table.inserted + table.updated + table.deleted == 0);
+    set.tables.extend(back.into_iter().flat_map(|back| back.set.tables));
     if dry_run {
         return match done.undo().await {
             Ok(()) => Reverted::Would { set, draft, conflicts: left },

@@ -3,10 +3,11 @@
 use super::fault::other;
 use crate::capture::{Ask as _, CaptureError};
 use crate::change::{denied, not_kept};
-use crate::drop_table;
-use belay_change::{ChangeSet, Means, Script};
+use crate::drop_table::{self, Back};
+use belay_change::{ChangeSet, Images, Means, Script, Side, TableChange};
 use belay_engine::{Applied, ControlError, Keeper, Order, Outcome, Reversion, Reverted};
 use belay_model::{ChangeId, Code, Denial};
+use std::io;
 use tokio_postgres::Client;
 
 /// Whether the change is a DROP TABLE.
@@ -55,23 +56,72 @@ async fn finish(control: &mut Client, done: Result<(), CaptureError>) -> (Outcom
     }
 }
 
-/// Brings back what a DROP TABLE has moved away.
-pub(super) async fn bring_back(control: &mut Client, order: Reversion, keeper: &dyn Keeper) -> Reverted {
-    let Reversion { set, only, dry_run, .. } = order;
-    if let Some(denial) = unlike(&set, !only.is_empty()) {
-        return Reverted::Refused(denial);
+/// What of a change is to be brought back from the trash, and the rest of it.
+pub(super) fn part(order: Reversion) -> Result<(Option<ChangeSet>, Reversion), Denial> {
+    if !is_drop(&order.set) {
+        return Ok((None, order));
     }
+    if !order.only.is_empty() {
+        return Err(refused("a table that was dropped comes back as a whole", "leave --rows and --only out"));
+    }
+    let Reversion { database, mut set, images, keep_conflicts, only, dry_run } = order;
+    let (dropped, rows): (Vec<_>, Vec<_>) = set.tables.iter().cloned().partition(|change| change.means == Means::Trash);
+    if dropped.iter().any(|change| change.inserted > 0) {
+        return Err(refused("the change brought a table back", "drop the table again"));
+    }
+    let place = |change: &TableChange| rows.iter().position(|row| row == change).and_then(|at| u16::try_from(at).ok());
+    let images = Box::new(Renumbered { images, numbers: set.tables.iter().map(place).collect() });
+    let dropped = ChangeSet { tables: dropped, ..set.clone() };
+    set.tables = rows;
+    Ok((Some(dropped), Reversion { database, set, images, keep_conflicts, only, dry_run }))
+}
+
+/// Images of tables that have other numbers now.
+struct Renumbered {
+    images: Box<dyn Images>,
+    numbers: Vec<Option<u16>>,
+}
+
+impl Images for Renumbered {
+    fn next(&mut self) -> io::Result<Option<(u16, Side, Vec<u8>)>> {
+        let Some((number, side, image)) = self.images.next()? else { return Ok(None) };
+        let unknown = || io::Error::new(io::ErrorKind::InvalidData, "an image is of a table that is not known");
+        let number = self.numbers.get(usize::from(number)).copied().flatten().ok_or_else(unknown)?;
+        Ok(Some((number, side, image)))
+    }
+}
+
+/// Begins a transaction in which the tables are back.
+pub(super) async fn begin_to_bring_back(control: &mut Client, dropped: &ChangeSet) -> Result<Back, Denial> {
+    match drop_table::bring_back(control, dropped).await {
+        Ok(back) => Ok(back),
+        Err(error) => {
+            let _ = control.batch_execute("ROLLBACK").await;
+            Err(stays(&error))
+        }
+    }
+}
+
+/// Brings back what DROP TABLE has moved away, and nothing else.
+pub(super) async fn bring_back(
+    control: &mut Client,
+    dropped: &ChangeSet,
+    dry_run: bool,
+    keeper: &dyn Keeper,
+) -> Reverted {
     let draft = match keeper.open() {
         Ok(draft) => draft,
         Err(error) => return Reverted::Refused(not_kept(&error.to_string())),
     };
-    let back = match drop_table::bring_back(control, &set).await {
+    let back = match begin_to_bring_back(control, dropped).await {
         Ok(back) => back,
-        Err(error) => {
-            let _ = control.batch_execute("ROLLBACK").await;
-            return Reverted::Refused(stays(&error));
-        }
+        Err(denial) => return Reverted::Refused(denial),
     };
+    if let Err(denial) = tie(control, &back).await {
+        let _ = control.batch_execute("ROLLBACK").await;
+        return Reverted::Refused(denial);
+    }
+    let back = back.set;
     if dry_run {
         let _ = control.batch_execute("ROLLBACK").await;
         return Reverted::Would { set: back, draft, conflicts: Vec::new() };
@@ -91,23 +141,21 @@ pub(super) async fn bring_back(control: &mut Client, order: Reversion, keeper: &
     }
 }
 
-/// Why these changes do not come back together, if they do not.
-fn unlike(set: &ChangeSet, in_part: bool) -> Option<Denial> {
-    let refused = |what: &str, hint: &str| Denial {
+/// What comes last in the transaction: what the tables refer to has to be there.
+pub(super) async fn tie(control: &Client, back: &Back) -> Result<(), Denial> {
+    for statement in &back.left {
+        control.batch_execute(statement).await.map_err(|error| stays(&error.into()))?;
+    }
+    Ok(())
+}
+
+fn refused(what: &str, hint: &str) -> Denial {
+    Denial {
         code: Code::Irreversible,
         message: format!("not reverted: {what}"),
         detail: "Nothing in the database has changed.".to_owned(),
         hint: hint.to_owned(),
-    };
-    if in_part {
-        return Some(refused("a table that was dropped comes back as a whole", "leave --rows and --only out"));
     }
-    if set.tables.iter().any(|change| change.means != Means::Trash) {
-        let hint = "give them back one by one, the newest first: belay changes";
-        return Some(refused("rows and a table that was dropped do not come back in one transaction", hint));
-    }
-    let brought_back = set.tables.iter().any(|change| change.inserted > 0);
-    brought_back.then(|| refused("the change brought a table back", "drop the table again"))
 }
 
 fn stays(error: &CaptureError) -> Denial {

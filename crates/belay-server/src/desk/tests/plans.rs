@@ -200,6 +200,27 @@ async fn rows_are_forgotten_when_their_time_is_over_and_nothing_is_open() {
 }
 
 #[tokio::test]
+async fn what_is_in_a_targets_trash_is_not_forgotten_before_it_is_emptied() {
+    let office = Office::open().await;
+    let grant = writer(&office).await;
+    let mut dropped = set("f");
+    dropped.tables[0].means = belay_change::Means::Trash;
+    let change = office.desk.keep_change(&origin(&grant), &dropped, "one", DAY).await.unwrap();
+    office.desk.settle_change(change.id, Outcome::Committed).await.unwrap();
+    assert!(office.desk.due_trash().await.unwrap().is_empty());
+    office.pass(86_400);
+    assert!(office.desk.forget_change_files(DAY).await.unwrap().is_empty());
+    let due = office.desk.due_trash().await.unwrap();
+    assert_eq!(
+        due.iter().map(|(change, _, file)| (change.id, file.as_str())).collect::<Vec<_>>(),
+        [(change.id, "one")]
+    );
+    office.desk.trash_emptied(change.id).await.unwrap();
+    assert!(office.desk.due_trash().await.unwrap().is_empty());
+    assert!(office.desk.change_files().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn giving_back_needs_nobody_only_under_a_direct_grant_of_every_table() {
     let office = Office::open().await;
     let grant = writer(&office).await;
