@@ -11,7 +11,7 @@ use futures_util::{SinkExt as _, TryStreamExt as _};
 use pg_query::NodeEnum;
 use std::error::Error;
 use tokio_postgres::Client;
-use tokio_postgres::types::{Format, IsNull, ToSql, Type};
+use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type};
 
 /// Settings that a script brings along and that are not for another connection.
 const OWN: [&str; 4] =
@@ -35,7 +35,7 @@ pub(crate) async fn run(
     }
     let mut transaction = begin(writer, script, plan, limits).await?;
     for statement in &script.statements {
-        if statement.parameters.is_none() && is_truncate(&statement.text) {
+        if is_truncate(&statement.text) {
             before_truncate(writer, outsider, &mut transaction, &statement.text, limits, sink).await?;
         }
         transaction.hint(&hint(statement));
@@ -100,9 +100,7 @@ async fn step(writer: &Client, statement: &Scripted) -> Result<(), CaptureError>
             sink.close().await?;
         }
         (Some(parameters), None) => {
-            let given = |parameter: &Parameter| Type::from_oid(parameter.type_oid);
-            // A type that is the target's own is left to the target, as far as it goes.
-            let types: Vec<Type> = parameters.iter().map_while(given).collect();
+            let types: Vec<Type> = parameters.iter().map(|parameter| given(parameter.type_oid)).collect();
             let prepared = writer.prepare_typed(&statement.text, &types).await?;
             let values: Vec<Value<'_>> = parameters.iter().map(Value).collect();
             let values = values.iter().map(|value| value as &(dyn ToSql + Sync));
@@ -111,6 +109,15 @@ async fn step(writer: &Client, statement: &Scripted) -> Result<(), CaptureError>
         }
     }
     Ok(())
+}
+
+/// The type that the client gave a parameter: a binary value means nothing under another one.
+fn given(oid: u32) -> Type {
+    match oid {
+        // The target takes both as a type that is to be inferred.
+        0 => Type::UNKNOWN,
+        oid => Type::from_oid(oid).unwrap_or_else(|| Type::new(String::new(), oid, Kind::Simple, String::new())),
+    }
 }
 
 /// A value as the client sent it.

@@ -28,7 +28,7 @@ pub(crate) fn counts(set: &ChangeSet) -> String {
 
 /// What the client is told where a transaction was rolled back because of this.
 pub(crate) fn denied(error: &CaptureError) -> Denial {
-    let rolled_back = "The transaction was rolled back; nothing in the database has changed.";
+    const ROLLED_BACK: &str = "The transaction was rolled back; nothing in the database has changed.";
     let (code, message, instead) = match error {
         CaptureError::Irreversible { what, instead } => {
             (Code::Irreversible, format!("refused: {what}"), instead.clone())
@@ -43,7 +43,13 @@ pub(crate) fn denied(error: &CaptureError) -> Denial {
             (Code::NotKept, format!("rolled back: {error}"), Code::NotKept.remedy().to_owned())
         }
     };
-    let detail = format!("{} {rolled_back}", code.why());
+    let detail = match code {
+        // What stands in the way is in the message.
+        Code::Irreversible => {
+            format!("What it did could not be given back afterwards, or not be proven to be all. {ROLLED_BACK}")
+        }
+        _ => format!("{} Nothing in the database has changed.", code.why()),
+    };
     Denial { code, message, detail, hint: instead }
 }
 

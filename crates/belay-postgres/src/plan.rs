@@ -3,7 +3,7 @@
 use crate::apply;
 use crate::capture::{CaptureError, Limits};
 use crate::change::{denied, not_kept};
-use belay_change::{ChangeSet, Sampling, Script, Taken, Tally, compare_trials, summarize};
+use belay_change::{ChangeSet, Sampling, Script, TableChange, Taken, Tally, compare_trials, summarize};
 use belay_engine::{Draft, Keeper};
 use belay_model::{Code, Denial, PlanId};
 use std::cell::RefCell;
@@ -66,9 +66,7 @@ fn prove(
                 instead: "write it so that it changes the same rows each time, or try again".to_owned(),
             })
         })?;
-        let same = |change: &&mut belay_change::TableChange| {
-            change.table.schema == table.schema && change.table.name == table.name
-        };
+        let same = |change: &&mut TableChange| change.table.schema == table.schema && change.table.name == table.name;
         if let Some(change) = set.tables.iter_mut().find(same) {
             change.volatile = volatile;
         }
@@ -105,6 +103,7 @@ pub(crate) fn told(planned: &Planned, over: Option<String>, show: bool) -> Denia
             detail.push_str(line);
         }
     }
+    detail.extend(planned.set.tables.iter().filter(|change| !change.volatile.is_empty()).map(decided_later));
     Denial {
         code: Code::Planned,
         message: format!(
@@ -113,6 +112,13 @@ pub(crate) fn told(planned: &Planned, over: Option<String>, show: bool) -> Denia
             planned.plan
         ),
         detail,
-        hint: format!("belay apply {}", planned.plan),
+        hint: format!("belay review {0} shows all of it; once it is approved: belay apply {0}", planned.plan),
     }
+}
+
+fn decided_later(change: &TableChange) -> String {
+    let name = |place: &u16| change.table.columns.get(usize::from(*place)).map(|column| column.name.as_str());
+    let columns: Vec<&str> = change.volatile.iter().filter_map(name).collect();
+    let table = &change.table;
+    format!("\ndecided when it is applied: {} of {}.{}", columns.join(", "), table.schema, table.name)
 }

@@ -22,3 +22,5 @@ mod protocol;
 mod reversible_table;
 mod robustness;
 mod scope;
+mod typed_writes;
+mod writes;

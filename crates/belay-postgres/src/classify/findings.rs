@@ -24,7 +24,9 @@ impl Findings {
 
     /// The statement has at least this effect. Of several reasons to refuse, the client is told the first.
     pub(super) fn raise(&mut self, effect: Effect, code: Option<Code>, because: impl Into<Option<String>>) {
-        if !self.is_refused() && effect > Effect::Read {
+        // What names something unknown cannot run at all, under a grant of writes neither: that is what to say.
+        let unknown = code == Some(Code::UnknownName) && self.code == Some(Code::WriteInReadOnly);
+        if (!self.is_refused() || unknown) && effect > Effect::Read {
             self.code = code;
             self.because = because.into();
         }

@@ -124,6 +124,8 @@ impl Writing {
         let sealed = matches!(self.transaction, Transaction::Own { sealed: true, .. });
         if sealed || !matches!(self.doing, Doing::Nothing) {
             self.queue.push_back(held);
+            // It may be the last that was due: a Sync behind a Parse, say.
+            self.drained();
             return;
         }
         match self.next(&held) {

@@ -1,0 +1,97 @@
+//! Under a grant of `direct` writes take effect, and are given back.
+
+use super::{changes, expect, shop, text, typed};
+
+#[test]
+fn a_write_tells_how_to_undo_it_and_the_undo_gives_every_row_back() {
+    let (world, ticket) = shop("direct", &["public.*"]);
+    let before = world.fingerprint();
+    let said = typed(&world, &ticket, "UPDATE orders SET status = 'x' WHERE id IN (41, 57, 60)").ok();
+    assert_eq!(said.err, "NOTICE:  3 rows changed in public.orders; undo: belay revert c_1 [BLY-1046]\n");
+    let after = world.fingerprint();
+    assert_ne!(after, before);
+    let dry = world.belay.run("alice", &["revert", "c_1", "--dry-run"]).ok();
+    assert!(dry.out.contains("  ~ id=41  status: x -> shipped\n"), "{}", dry.out);
+    assert_eq!(world.fingerprint(), after);
+    let back = world.belay.run("alice", &["revert", "c_1"]).ok();
+    assert!(back.err.contains("gave back 3 rows; undo: belay revert c_2"), "{}", back.err);
+    assert_eq!(world.fingerprint(), before);
+    world.belay.run("alice", &["revert", "c_2"]).ok();
+    assert_eq!(world.fingerprint(), after, "a revert can be given back like any change");
+    world.belay.run("alice", &["revert", "c_3"]).ok();
+    assert_eq!(world.fingerprint(), before);
+}
+
+#[test]
+fn a_whole_session_is_given_back_as_one_in_the_right_order() {
+    let (world, ticket) = shop("direct", &["public.*"]);
+    let before = world.fingerprint();
+    let script = "UPDATE orders SET total = 1 WHERE id < 20;\nUPDATE orders SET total = 2 WHERE id < 10;\n\
+        BEGIN;\nDELETE FROM orders WHERE id = 3;\nSAVEPOINT a;\nDELETE FROM orders WHERE id = 4;\nROLLBACK TO a;\nCOMMIT;\n\
+        INSERT INTO customers (name, email) VALUES ('n', 'n@example.org');\n\
+        PREPARE p(int) AS UPDATE items SET price = $1 WHERE order_id = 5;\nEXECUTE p(9);\n\
+        TRUNCATE items;\nINSERT INTO items (order_id, product, quantity, price) VALUES (8, 'new', 1, 1);\n";
+    let said = world.script(&ticket, script).ok();
+    assert_eq!(said.err.matches("undo: belay revert c_").count(), 7, "{}", said.err);
+    let session = text(&changes(&world)[0], "session").to_owned();
+    world.belay.run("alice", &["revert", &session]).ok();
+    assert_eq!(world.fingerprint(), before);
+    expect(&world.belay.run("alice", &["revert", &session]), 9, "");
+}
+
+#[test]
+fn rows_that_somebody_changed_since_are_shown_three_ways_and_may_be_left_as_they_are() {
+    let (world, ticket) = shop("direct", &["public.*"]);
+    typed(&world, &ticket, "UPDATE orders SET status = 'x' WHERE id IN (41, 57, 60)").ok();
+    world.direct("UPDATE orders SET total = 7 WHERE id = 57");
+    let now = world.fingerprint();
+    let conflict = world.belay.run("alice", &["revert", "c_1"]);
+    expect(&conflict, 9, "rows of c_1 have changed since");
+    expect(&conflict, 9, "--keep-conflicts");
+    let shown = "public.orders 57: somebody changed it since\n\
+        \x20 before (57,58,open,281.94,\"2026-01-01 06:39:00+00\")\n\
+        \x20 left   (57,58,x,281.94,\"2026-01-01 06:39:00+00\")\n\
+        \x20 now    (57,58,x,7.00,\"2026-01-01 06:39:00+00\")\n";
+    assert_eq!(conflict.out, shown);
+    assert_eq!(world.fingerprint(), now);
+    let kept = world.belay.run("alice", &["revert", "c_1", "--keep-conflicts"]).ok();
+    assert!(kept.err.contains("left as they are, because they have changed since:\npublic.orders 57:"), "{}", kept.err);
+    let rows = "SELECT string_agg(status || total, ' ' ORDER BY id) FROM orders WHERE id IN (41, 57, 60)";
+    assert_eq!(world.direct(rows), "shipped182.97 x7.00 open749.85");
+}
+
+#[test]
+fn some_rows_of_a_change_are_given_back_and_the_others_afterwards() {
+    let (world, ticket) = shop("direct", &["public.*"]);
+    let before = world.fingerprint();
+    typed(&world, &ticket, "DELETE FROM orders WHERE id IN (1, 2, 3)").ok();
+    let some = world.belay.run("alice", &["revert", "c_1", "--only", "orders:1,2"]).ok();
+    assert!(some.err.contains("gave back 2 rows"), "{}", some.err);
+    assert_eq!(world.direct("SELECT string_agg(id::text, ' ' ORDER BY id) FROM orders WHERE id < 5"), "1 2 4");
+    let again = world.belay.run("alice", &["revert", "c_1"]);
+    expect(&again, 9, "--keep-conflicts");
+    assert!(again.out.contains("public.orders 1: it is as it was before already"), "{}", again.out);
+    world.belay.run("alice", &["revert", "c_1", "--keep-conflicts"]).ok();
+    assert_eq!(world.fingerprint(), before);
+    for (what, said) in [
+        (&["c_1", "--only", "nosuch"][..], "nothing in `nosuch` was changed"),
+        (&["c_1", "--only", "orders:77"][..], "the row `77` of public.orders was not changed"),
+        (&["c_99"][..], "no change set `c_99`"),
+    ] {
+        let refused = world.belay.run("alice", &[&["revert"], what].concat());
+        assert!(refused.code != 0 && refused.err.contains(said), "{}{}", refused.out, refused.err);
+    }
+}
+
+#[test]
+fn more_rows_than_the_grant_writes_at_once_are_planned() {
+    let (world, ticket) = shop("direct", &["public.*"]);
+    world.direct(
+        "INSERT INTO items (order_id, product, quantity, price) SELECT 1, 'p', 1, 1 FROM generate_series(1, 6000)",
+    );
+    let before = world.fingerprint();
+    let said = typed(&world, &ticket, "UPDATE items SET price = 0");
+    assert!(said.err.contains("planned, not applied: 11000 rows of public.items would change"), "{}", said.err);
+    assert!(said.err.contains("the grant makes changes of at most 10000 rows at once"), "{}", said.err);
+    assert_eq!(world.fingerprint(), before);
+}
