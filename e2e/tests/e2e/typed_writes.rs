@@ -1,6 +1,7 @@
 //! What else people type in sessions that write: COPY, roles, scripts in one transaction, tables that are dropped.
 
 use e2e::{Raw, World};
+use futures_util::SinkExt as _;
 use testkit::{Outcome, SAMPLE_DATABASE, Ticket};
 
 const SCHEMA: &str = "
@@ -183,4 +184,24 @@ fn a_table_that_is_dropped_is_planned_and_refused_where_it_could_not_come_back()
     let back = world.belay.json("alice", &["revert", "c_1"]);
     applied(&world, back["id"].as_str().unwrap());
     assert_eq!(world.direct(SHAPE), shape);
+}
+
+#[tokio::test]
+async fn drivers_that_prepare_everything_copy_truncate_and_drop_too() {
+    let world = tokio::task::spawn_blocking(world).await.unwrap();
+    world.direct(NOTES);
+    let at_once = ticket(&world, "direct", "app.*");
+    let client = world.belay.connect(&at_once, SAMPLE_DATABASE).await.unwrap();
+    let before = world.direct("SELECT string_agg(n::text, ' ' ORDER BY id) FROM app.notes n");
+    let copy = client.copy_in::<_, bytes::Bytes>("COPY app.notes (item, note) FROM STDIN").await.unwrap();
+    let mut copy = std::pin::pin!(copy);
+    copy.as_mut().send(bytes::Bytes::from_static(b"1\tone\n2\ttwo\n")).await.unwrap();
+    assert_eq!(copy.as_mut().finish().await.unwrap(), 2);
+    client.execute("TRUNCATE app.notes", &[]).await.unwrap();
+    client.execute("DROP TABLE app.notes", &[]).await.unwrap();
+    assert_eq!(client.query("SELECT id FROM app.items", &[]).await.unwrap().len(), 3);
+    drop(client);
+    let session = world.belay.json("alice", &["changes"])["items"][0]["session"].as_str().unwrap().to_owned();
+    world.belay.run("alice", &["-y", "revert", &session]).ok();
+    assert_eq!(world.direct("SELECT string_agg(n::text, ' ' ORDER BY id) FROM app.notes n"), before);
 }

@@ -95,6 +95,8 @@ enum Doing {
         /// The target's word that is kept back meanwhile.
         ready: Option<Bytes>,
     },
+    /// What the settlement's questions have made an end of, the unnamed portal, is made again: so many answers are due.
+    Binding(u8),
     /// A ROLLBACK of our own has been sent; afterwards the client hears this.
     RollingBack(Vec<Bytes>),
     Settling {

@@ -2,11 +2,12 @@
 
 use super::{Doing, Settlings, Transaction, Writing, idle, told};
 use crate::wire::{
-    Report, Severity, command_complete, error_response, notice_response, query, ready_for_query, refusal_text,
+    Report, Severity, command_complete, error_response, execute, notice_response, parse_unnamed, query,
+    ready_for_query, refusal_text,
 };
 use belay_engine::{Notice, Output, ProtocolError, Settled};
 use belay_model::{Code, Denial, EndReason, Timestamp, TransactionStatus};
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
 impl Writing {
     pub(super) fn handle_settled(&mut self, settled: Settled, now: Timestamp) -> Result<(), ProtocolError> {
@@ -21,6 +22,9 @@ impl Writing {
                 self.open = done.downcast().ok();
                 if let Some(head) = self.queue.front_mut() {
                     head.prepared = true;
+                }
+                if self.bind_again() {
+                    return Ok(());
                 }
             }
             Settled::Instead(tag, notice) => {
@@ -48,6 +52,21 @@ impl Writing {
         }
         self.release();
         Ok(())
+    }
+
+    /// Makes the unnamed portal again, where that is what is run next.
+    fn bind_again(&mut self) -> bool {
+        let Some(head) = self.queue.front().map(|head| head.bytes.as_bytes()) else { return false };
+        if head.first() != Some(&b'E') || execute(head) != Ok(&b""[..]) {
+            return false;
+        }
+        let Some(text) = self.transcript.text_of(head) else { return false };
+        let mut bytes = BytesMut::from(&*parse_unnamed(&text));
+        // The unnamed portal of the unnamed statement, without parameters.
+        bytes.put_slice(b"B\0\0\0\x0c\0\0\0\0\0\0\0\0H\0\0\0\x04");
+        self.own(bytes.freeze());
+        self.doing = Doing::Binding(2);
+        true
     }
 
     /// What stood in for a simple query is done; its transaction goes on or, where it was opened here, ends.

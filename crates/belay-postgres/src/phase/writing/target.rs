@@ -12,6 +12,7 @@ impl Writing {
         match &mut self.doing {
             Doing::Opening { .. } => self.handle_opening(message, now),
             Doing::RollingBack(_) => self.handle_rolled_back(&message, now),
+            Doing::Binding(_) => self.handle_bound(message, now),
             Doing::Settling { asking: true, .. } => self.handle_answer(&message),
             Doing::Nothing | Doing::Draining(_) | Doing::Settling { asking: false, .. } => {
                 self.handle_own(message, now)
@@ -121,6 +122,31 @@ impl Writing {
             if let Some(ready) = ready {
                 self.feed(ready, now)?;
             }
+            self.release();
+        }
+        Ok(())
+    }
+
+    fn handle_bound(&mut self, message: Message, now: Timestamp) -> Result<(), ProtocolError> {
+        let Doing::Binding(left) = &mut self.doing else { return Ok(()) };
+        match message.tag {
+            b'1' | b'2' => *left = left.saturating_sub(1),
+            b'E' => {
+                // It is the answer to what was to run: the target skips the rest of the batch.
+                self.doing = Doing::Nothing;
+                self.queue.pop_front();
+                self.transcript.failed();
+                self.feed(message.bytes, now)?;
+                for held in std::mem::take(&mut self.queue) {
+                    self.send(held);
+                }
+                return Ok(());
+            }
+            b'S' => return self.feed(message.bytes, now),
+            _ => {}
+        }
+        if matches!(self.doing, Doing::Binding(0)) {
+            self.doing = Doing::Nothing;
             self.release();
         }
         Ok(())
