@@ -18,6 +18,13 @@ const DIGEST: &str = "SELECT md5(concat_ws(E'\\n',
     (SELECT string_agg(format('%s %s', setdatabase, setconfig), ';' ORDER BY 1, setrole) FROM pg_db_role_setting WHERE setrole = 0),
     (SELECT string_agg(format('%s %s', sequencename, last_value), ';' ORDER BY 1) FROM pg_sequences)))";
 
+/// Every row of every table. Grants come and go with the roles that they are for.
+const ROWS: &str = "SELECT md5(concat_ws(E'\\n',
+    (SELECT string_agg(t::text, ';' ORDER BY id) FROM public.customers t),
+    (SELECT string_agg(t::text, ';' ORDER BY id) FROM public.orders t),
+    (SELECT string_agg(t::text, ';' ORDER BY id) FROM public.items t),
+    (SELECT string_agg(t::text, ';' ORDER BY id) FROM hr.salaries t)))";
+
 /// A superuser's connection to `orders`.
 pub(crate) struct Direct {
     client: Client,
@@ -53,6 +60,11 @@ impl Direct {
     /// What all that could be changed is like now.
     pub(crate) async fn digest(&self) -> Result<String, Broken> {
         self.value(DIGEST).await
+    }
+
+    /// The checksum of all rows.
+    pub(crate) async fn rows(&self) -> Result<String, Broken> {
+        self.value(ROWS).await
     }
 
     /// The role in the database that belongs to a grant, `g_2`.

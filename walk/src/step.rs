@@ -8,6 +8,7 @@ mod layers;
 mod record;
 pub(crate) mod server;
 pub(crate) mod stop;
+mod writes;
 
 use crate::Broken;
 use crate::checks::Checks;
@@ -24,5 +25,6 @@ pub(crate) async fn walk(world: &mut World, checks: &mut Checks) -> Result<(), B
     ends::expiry_ends_a_running_statement(world, checks).await?;
     ends::revocation_ends_a_running_statement(world, checks).await?;
     crash::a_killed_gateway_leaves_nothing(world, checks).await?;
+    writes::writes_can_be_given_back(world, checks).await?;
     record::the_ledger_holds(world, checks).await
 }
