@@ -29,7 +29,23 @@ pub(super) async fn writes_can_be_given_back(world: &World, checks: &mut Checks)
     let plan = a_write_is_planned(world, checks).await?;
     it_is_approved_and_applied(world, checks, &plan).await?;
     checks.chapter("A revert, and somebody else's change in its way");
-    a_conflict_is_left_alone(world, checks, &plan, &before).await
+    a_conflict_is_left_alone(world, checks, &plan, &before).await?;
+    reads_are_all_again(world).await
+}
+
+/// What `--keep` speaks of: carol reads at once, and nothing else.
+async fn reads_are_all_again(world: &World) -> Result<(), Broken> {
+    let admin = &world.people.admin;
+    for person in [&world.people.bob, &world.people.carol] {
+        let grants = person.must(&["grants", "--mine", "-o", "json"]).await?.json()?;
+        for grant in grants["items"].as_array().into_iter().flatten() {
+            admin.must(&["revoke", grant["id"].as_str().unwrap_or_default(), "-y"]).await?;
+        }
+    }
+    admin.must(&["rule", "rm", "u_3", "-y"]).await?;
+    let rule = ["rule", "add", "--target", "orders", "--group", "on-call", "--approvals", "0", "--max", "1h"];
+    admin.must(&rule).await?;
+    Ok(())
 }
 
 async fn rules_let_writes_be_asked_for(world: &World) -> Result<(), Broken> {
