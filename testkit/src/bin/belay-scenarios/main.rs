@@ -6,18 +6,23 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken test bed must stop the test")]
 
+mod either;
+mod random;
 mod scenario;
 mod stand;
 mod state;
 
+use random::Wish;
 use scenario::{Expect, Scenario, read};
 use stand::Stand;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 const USAGE: &str = "usage: belay-scenarios MAJOR FILE...
+       belay-scenarios MAJOR --random COUNT [--seed N] [--from N]
 BELAY_PG_BIN names the folder of the server's programs.";
 
-#[tokio::main]
+#[tokio::main(flavor = "multi_thread", worker_threads = 4)]
 async fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let (Some(major), files) = (words.next(), words.collect::<Vec<_>>()) else {
@@ -27,6 +32,9 @@ async fn main() -> ExitCode {
     if files.is_empty() {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
+    }
+    if files.iter().any(|word| word.starts_with("--")) {
+        return random(&files).await;
     }
     let all: Vec<Scenario> = files.iter().flat_map(|file| read(file)).collect();
     let mine: Vec<&Scenario> = all.iter().filter(|scenario| scenario.is_for(&major)).collect();
@@ -40,6 +48,7 @@ async fn main() -> ExitCode {
                 let expect = match scenario.expect {
                     Expect::Reversible => "reversible",
                     Expect::MustRefuse => "must be refused",
+                    Expect::Either => "refused or reversible",
                 };
                 println!("WRONG {} ({expect}): {why}", scenario.id);
             }
@@ -56,4 +65,33 @@ async fn main() -> ExitCode {
         eprintln!("{}", stand.log());
     }
     ExitCode::from(u8::from(wrong > 0))
+}
+
+async fn random(words: &[String]) -> ExitCode {
+    let Some(wish) = wish(words) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let stand = Arc::new(Stand::start().await);
+    let wrong = random::run(Arc::clone(&stand), wish).await;
+    if wrong > 0 && std::env::var_os("BELAY_SCENARIO_LOG").is_some() {
+        eprintln!("{}", stand.log());
+    }
+    ExitCode::from(u8::from(wrong > 0))
+}
+
+/// Pairs of an option and its number.
+fn wish(words: &[String]) -> Option<Wish> {
+    let mut wish = Wish { count: 0, first: 0, seed: 1 };
+    for pair in words.chunks(2) {
+        let [option, number] = pair else { return None };
+        let number = number.parse().ok()?;
+        match option.as_str() {
+            "--random" => wish.count = number,
+            "--seed" => wish.seed = number,
+            "--from" => wish.first = number,
+            _ => return None,
+        }
+    }
+    (wish.count > 0).then_some(wish)
 }

@@ -1,15 +1,19 @@
 //! The lines of a file of scenarios.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error};
 
 /// One scenario.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Scenario {
     pub(crate) id: String,
     /// `postgres`, `postgres18`, or another database.
-    engine: String,
+    pub(crate) engine: String,
     pub(crate) setup: Vec<String>,
-    pub(crate) write: Vec<String>,
+    pub(crate) write: Vec<Step>,
+    /// What a second writer does at the same time past the gateway, one statement beside each of `write`.
+    pub(crate) beside: Vec<String>,
     pub(crate) tables: Vec<String>,
     pub(crate) expect: Expect,
 }
@@ -18,6 +22,57 @@ pub(crate) struct Scenario {
 pub(crate) enum Expect {
     Reversible,
     MustRefuse,
+    /// Each step may be refused or made; what was made is given back.
+    Either,
+}
+
+/// What is sent at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) sql: String,
+    /// With them it is one prepared statement; each is a text.
+    pub(crate) parameters: Option<Vec<Option<String>>>,
+}
+
+impl Step {
+    pub(crate) fn plain(sql: impl Into<String>) -> Step {
+        Step { sql: sql.into(), parameters: None }
+    }
+
+    pub(crate) async fn send(&self, client: &Client) -> Result<(), Error> {
+        let Some(parameters) = &self.parameters else { return client.simple_query(&self.sql).await.map(drop) };
+        let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|one| one as _).collect();
+        client.query(&self.sql, &parameters).await.map(drop)
+    }
+
+    /// Whether the client is in a transaction of its own after it.
+    pub(crate) fn leaves_open(&self, open: bool) -> bool {
+        let word = self.sql.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+        match word.as_str() {
+            "BEGIN" | "START" => true,
+            "COMMIT" | "END" => false,
+            "ROLLBACK" => open && self.sql.to_ascii_uppercase().contains(" TO "),
+            _ => open,
+        }
+    }
+
+    /// A text, or a list of the statement and its parameters.
+    fn of(value: &Value) -> Option<Step> {
+        if let Some(sql) = value.as_str() {
+            return Some(Step::plain(sql));
+        }
+        let mut words = value.as_array()?.iter().map(|word| word.as_str().map(str::to_owned));
+        Some(Step { sql: words.next()??, parameters: Some(words.collect()) })
+    }
+
+    fn json(&self) -> Value {
+        match &self.parameters {
+            None => json!(self.sql),
+            Some(parameters) => {
+                std::iter::once(json!(self.sql)).chain(parameters.iter().map(|one| json!(one))).collect()
+            }
+        }
+    }
 }
 
 /// Reads one file. Panics on what is no scenario.
@@ -43,17 +98,33 @@ fn of(value: &Value) -> Result<Scenario, &'static str> {
         id: text("id")?,
         engine: text("engine")?,
         setup: list("setup")?,
-        write: list("write")?,
+        write: value["write"].as_array().and_then(|all| all.iter().map(Step::of).collect()).ok_or("write")?,
+        beside: if value["beside"].is_null() { Vec::new() } else { list("beside")? },
         tables: list("tables")?,
         expect: match value["expect"].as_str() {
             Some("reversible") => Expect::Reversible,
             Some("must_refuse") => Expect::MustRefuse,
+            Some("either") => Expect::Either,
             _ => return Err("expect"),
         },
     })
 }
 
 impl Scenario {
+    /// Its line in a file.
+    pub(crate) fn line(&self) -> String {
+        let expect = match self.expect {
+            Expect::Reversible => "reversible",
+            Expect::MustRefuse => "must_refuse",
+            Expect::Either => "either",
+        };
+        let write: Vec<Value> = self.write.iter().map(Step::json).collect();
+        let (id, engine) = (&self.id, &self.engine);
+        json!({"id": id, "engine": engine, "setup": self.setup, "write": write, "beside": self.beside,
+            "tables": self.tables, "expect": expect})
+        .to_string()
+    }
+
     /// Whether it is for this version of PostgreSQL.
     pub(crate) fn is_for(&self, major: &str) -> bool {
         match self.engine.strip_prefix("postgres") {

@@ -1,5 +1,6 @@
 //! The servers, and what is done with one scenario.
 
+use crate::either::Also;
 use crate::scenario::{Expect, Scenario};
 use crate::state::State;
 use serde_json::Value;
@@ -8,14 +9,14 @@ use tokio_postgres::Client;
 
 const TARGET: &str = "scenarios";
 /// How the gateway's own errors end.
-const MARK: &str = "[BLY-";
+pub(crate) const MARK: &str = "[BLY-";
 
 /// A server whose grants' roles are superusers, so that nothing is refused for lack of rights, and a gateway.
 pub(crate) struct Stand {
     // In the order in which they must end.
-    belay: Belay,
+    pub(crate) belay: Belay,
     _bypass: Bypass,
-    postgres: Postgres,
+    pub(crate) postgres: Postgres,
 }
 
 impl Stand {
@@ -43,6 +44,12 @@ impl Stand {
 
     /// Whether it goes as the scenario expects; else why not.
     pub(crate) async fn judge(&self, number: usize, scenario: &Scenario) -> Result<(), String> {
+        if scenario.expect == Expect::Either {
+            let room = self.room(&format!("room_{number}")).await;
+            let judged = self.either(&room, scenario, Also { planned: true, dry: true }).await;
+            self.leave(room).await;
+            return judged.map(drop);
+        }
         let database = format!("scenario_{number}");
         self.postgres.execute("postgres", &format!("CREATE DATABASE {database}")).await;
         let direct = self.postgres.client_in(&database).await;
@@ -52,7 +59,7 @@ impl Stand {
         let before = State::of(&direct, &scenario.tables).await;
         let judged = match scenario.expect {
             Expect::Reversible => self.reversible(&database, scenario, &direct, &before).await,
-            Expect::MustRefuse => self.refused(&database, scenario, &direct, before).await,
+            _ => self.refused(&database, scenario, &direct, before).await,
         };
         drop(direct);
         self.postgres.execute("postgres", &format!("DROP DATABASE {database} WITH (FORCE)")).await;
@@ -70,17 +77,17 @@ impl Stand {
             |what: &str, found: &State| before.differs(found).map_or(Ok(()), |how| Err(format!("{what}: {how}")));
         let planned = self.grant(database, "write");
         let client = self.connect(&planned, database).await?;
-        for sql in &scenario.write {
+        for step in &scenario.write {
             // Each is planned, or fails because what came before it was only planned.
-            let _ = client.simple_query(sql).await;
+            let _ = step.send(&client).await;
         }
         drop(client);
         same("planning left a trace", &State::of(direct, &scenario.tables).await)?;
 
         let at_once = self.grant(database, "direct");
         let client = self.connect(&at_once, database).await?;
-        for sql in &scenario.write {
-            client.simple_query(sql).await.map_err(|error| format!("`{sql}` fails: {}", told(&error)))?;
+        for step in &scenario.write {
+            step.send(&client).await.map_err(|error| format!("`{}` fails: {}", step.sql, told(&error)))?;
         }
         drop(client);
         let after = State::of(direct, &scenario.tables).await;
@@ -110,14 +117,16 @@ impl Stand {
             let ticket = self.grant(database, effect);
             let client = self.connect(&ticket, database).await?;
             let mut refused = false;
-            for sql in &scenario.write {
-                match client.simple_query(sql).await {
-                    Ok(_) => {}
+            for step in &scenario.write {
+                match step.send(&client).await {
+                    Ok(()) => {}
                     Err(error) if told(&error).contains(MARK) => {
                         refused = true;
                         break;
                     }
-                    Err(error) => return Err(format!("`{sql}` is refused by the server only: {}", told(&error))),
+                    Err(error) => {
+                        return Err(format!("`{}` is refused by the server only: {}", step.sql, told(&error)));
+                    }
                 }
                 // What was let through before may have changed something, unless it was only planned.
                 if effect == "direct" {
@@ -135,12 +144,12 @@ impl Stand {
         Ok(())
     }
 
-    async fn connect(&self, ticket: &Ticket, database: &str) -> Result<Client, String> {
+    pub(crate) async fn connect(&self, ticket: &Ticket, database: &str) -> Result<Client, String> {
         let opened = self.belay.connect(ticket, &format!("{TARGET}/{database}")).await;
         opened.map_err(|error| format!("no login: {}", told(&error)))
     }
 
-    fn grant(&self, database: &str, effect: &str) -> Ticket {
+    pub(crate) fn grant(&self, database: &str, effect: &str) -> Ticket {
         let resource = format!("{database}/*.*");
         let ask = ["request", TARGET, &resource, "--effect", effect, "--for", "30m", "-m", "a scenario"];
         let request = self.belay.json("alice", &ask);
@@ -156,10 +165,10 @@ impl Stand {
     }
 }
 
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
 }
 
-fn told(error: &tokio_postgres::Error) -> String {
+pub(crate) fn told(error: &tokio_postgres::Error) -> String {
     error.as_db_error().map_or_else(|| error.to_string(), |told| format!("{}: {}", told.code().code(), told.message()))
 }
