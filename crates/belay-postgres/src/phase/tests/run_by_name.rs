@@ -32,9 +32,9 @@ fn a_name_that_nobody_has_made_is_refused_in_both_languages() {
     let mut wire = Wire::new();
     assert_eq!(run(&mut wire, "s"), REFUSED);
     wire.target(&[failed("42601"), ready(b'I')].concat());
-    assert_eq!(wire.client_got(), "42P01 ZI");
+    assert_eq!(wire.client_got(), "26000 ZI");
     wire.client(&query("EXECUTE s"));
-    assert_eq!((wire.target_got(), wire.client_got()), (String::new(), "42P01 ZI".to_owned()));
+    assert_eq!((wire.target_got(), wire.client_got()), (String::new(), "26000 ZI".to_owned()));
 }
 
 #[test]
