@@ -30,6 +30,8 @@ pub enum Settled {
     Committed(Option<Notice>),
     /// The transaction is rolled back, and this is why.
     RolledBack(Denial),
+    /// The same, because of an error of the target's, which the client hears as it came: a message of its protocol.
+    Failed(Bytes),
     /// What was to be done before a statement is done: it may be sent.
     Ready(Box<dyn std::any::Any + Send>),
     /// It was done in place of the statement, which is not sent; the client hears this command tag, and the notice.
@@ -62,8 +64,15 @@ pub struct Line {
 pub enum Answer {
     /// One row, as text.
     Row(Vec<Option<Bytes>>),
-    /// An error, with its SQLSTATE.
-    Failed(String, String),
+    /// An error.
+    Failed {
+        /// Its SQLSTATE.
+        sqlstate: String,
+        /// Its message.
+        message: String,
+        /// All of it as it came, a message of the target's protocol.
+        whole: Bytes,
+    },
     /// The end of the answer; `true` where a transaction is open and has not failed.
     Done(bool),
 }

@@ -4,7 +4,9 @@
 //! what counts.
 
 use crate::capture::{Ask, Baseline, CaptureError, Hint, Limits, OPENING, Transaction, before_truncate, capture};
+use crate::change::is_passing;
 use belay_change::{ChangeSet, Parameter, Script, Scripted, Sink, TableChange};
+use belay_engine::{Draft, Keeper};
 use belay_model::Relation;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{SinkExt as _, TryStreamExt as _};
@@ -17,9 +19,34 @@ use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type};
 const OWN: [&str; 4] =
     ["application_name", "client_encoding", "default_transaction_read_only", "session_replication_role"];
 
-/// Runs the script in a transaction of `writer`, which is left open, and gives what it changes; images go to `sink`.
-/// What is volatile in `plan` is volatile here.
+/// How often a script is run again that others were in the way of.
+const ATTEMPTS: usize = 3;
+
+/// Runs the script in a transaction of `writer`, which is left open, and gives what it changes with its images. What is
+/// volatile in `plan` is volatile here. After a deadlock or a serialization failure it is tried again.
 pub(crate) async fn run(
+    writer: &mut Client,
+    outsider: &mut Client,
+    script: &Script,
+    plan: &[TableChange],
+    limits: &Limits,
+    keeper: &dyn Keeper,
+) -> Result<(ChangeSet, Box<dyn Draft>), CaptureError> {
+    let mut left = ATTEMPTS;
+    loop {
+        left -= 1;
+        let mut draft = keeper.open()?;
+        match once(writer, outsider, script, plan, limits, &mut *draft).await {
+            Ok(set) => return Ok((set, draft)),
+            Err(CaptureError::Target { sqlstate, .. }) if is_passing(&sqlstate) && left > 0 => {
+                writer.batch_execute("ROLLBACK").await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn once(
     writer: &mut Client,
     outsider: &mut Client,
     script: &Script,

@@ -2,7 +2,9 @@
 
 use crate::capture::CaptureError;
 use crate::revert::RevertError;
+use crate::wire::passed_on;
 use belay_change::ChangeSet;
+use belay_engine::Settled;
 use belay_model::{ChangeId, Code, Denial};
 
 /// How many tables a detail names.
@@ -36,8 +38,8 @@ pub(crate) fn denied(error: &CaptureError) -> Denial {
         CaptureError::TooMuch(what) => {
             (Code::ChangeTooLarge, format!("refused: {what}"), Code::ChangeTooLarge.remedy().to_owned())
         }
-        CaptureError::Target { message, .. } => {
-            (Code::NotKept, format!("rolled back: {message}"), Code::NotKept.remedy().to_owned())
+        CaptureError::Target { sqlstate, message } => {
+            (Code::NotKept, format!("rolled back: {message} ({sqlstate})"), Code::NotKept.remedy().to_owned())
         }
         CaptureError::Lost(_) | CaptureError::Unexpected(_) | CaptureError::Sink(_) => {
             (Code::NotKept, format!("rolled back: {error}"), Code::NotKept.remedy().to_owned())
@@ -51,6 +53,22 @@ pub(crate) fn denied(error: &CaptureError) -> Denial {
         _ => format!("{} Nothing in the database has changed.", code.why()),
     };
     Denial { code, message, detail, hint: instead }
+}
+
+/// The same, for a session. Clients know by the SQLSTATE what they may try again.
+pub(crate) fn settled(error: &CaptureError) -> Settled {
+    match error {
+        CaptureError::Target { sqlstate, message } if is_passing(sqlstate) => {
+            let fields = [(b'S', "ERROR"), (b'V', "ERROR"), (b'C', sqlstate), (b'M', message)];
+            Settled::Failed(passed_on(b'E', &fields.map(|(field, text)| (field, text.as_bytes().to_vec()))))
+        }
+        _ => Settled::RolledBack(denied(error)),
+    }
+}
+
+/// Whether the same may go well if it is tried again at once: a serialization failure, a deadlock.
+pub(crate) fn is_passing(sqlstate: &str) -> bool {
+    matches!(sqlstate, "40001" | "40P01")
 }
 
 /// What is told where a change cannot be kept.

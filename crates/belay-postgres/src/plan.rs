@@ -2,9 +2,9 @@
 
 use crate::apply;
 use crate::capture::{CaptureError, Limits};
-use crate::change::{denied, not_kept};
+use crate::change::{denied, not_kept, settled};
 use belay_change::{ChangeSet, Sampling, Script, TableChange, Taken, Tally, compare_trials, summarize};
-use belay_engine::{Draft, Keeper};
+use belay_engine::{Draft, Keeper, Settled};
 use belay_model::{Code, Denial, PlanId};
 use std::cell::RefCell;
 use std::io;
@@ -31,19 +31,19 @@ pub(crate) async fn keep(
     mut set: ChangeSet,
     draft: Box<dyn Draft>,
     keeper: &dyn Keeper,
-) -> Result<Planned, Denial> {
-    let mut second = keeper.open().map_err(|error| not_kept(&error.to_string()))?;
+) -> Result<Planned, Settled> {
     let limits = Limits::default();
-    let again = apply::run(writer, outsider, &script, &set.tables, &limits, &mut *second).await;
+    let ran = apply::run(writer, outsider, &script, &set.tables, &limits, keeper).await;
     let _ = writer.batch_execute("ROLLBACK").await;
-    let again = again.map_err(|error| denied(&error))?;
+    let (again, second) = ran.map_err(|error| settled(&error))?;
     set.transaction = None;
     let draft = RefCell::new(draft);
-    prove(&mut set, &draft, &again, &RefCell::new(second), &limits)?;
-    let lines = first_rows(&set, &draft).map_err(|error| not_kept(&error.to_string()))?;
+    let refused = Settled::RolledBack;
+    prove(&mut set, &draft, &again, &RefCell::new(second), &limits).map_err(refused)?;
+    let lines = first_rows(&set, &draft).map_err(|error| refused(not_kept(&error.to_string())))?;
     match keeper.plan(draft.into_inner(), set.clone(), script).await {
         Ok(plan) => Ok(Planned { plan, set, lines }),
-        Err(error) => Err(not_kept(&error.0)),
+        Err(error) => Err(refused(not_kept(&error.0))),
     }
 }
 

@@ -4,6 +4,7 @@
 mod clients;
 mod crashed;
 mod direct;
+mod failing;
 mod planned;
 mod refused;
 

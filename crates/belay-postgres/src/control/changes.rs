@@ -71,12 +71,8 @@ impl Changes for PgControl {
 async fn again(writer: &mut Client, outsider: &mut Client, order: Order, keeper: &dyn Keeper) -> Applied {
     let Order { script, expected, .. } = order;
     let limits = Limits::default();
-    let mut draft = match keeper.open() {
-        Ok(draft) => draft,
-        Err(error) => return Applied::Refused(not_kept(&error.to_string())),
-    };
-    let set = match apply::run(writer, outsider, &script, &expected.tables, &limits, &mut *draft).await {
-        Ok(set) => set,
+    let (set, draft) = match apply::run(writer, outsider, &script, &expected.tables, &limits, keeper).await {
+        Ok(ran) => ran,
         Err(error) => {
             let _ = writer.batch_execute("ROLLBACK").await;
             return Applied::Refused(denied(&error));

@@ -159,7 +159,9 @@ impl Writing {
             Transaction::None if act.begins && tag == b'E' => Some(Next::Join),
             // The end of one that has failed is a ROLLBACK, whatever the client calls it.
             Transaction::Client { .. } if act.commits && runs && !self.inner.has_failed() => Some(Next::Commit),
-            Transaction::Own { .. } | Transaction::Client { .. } if act.prepares && runs && !held.prepared => {
+            Transaction::Own { .. } | Transaction::Client { .. }
+                if act.prepares && runs && !held.prepared && !self.inner.has_failed() =>
+            {
                 Some(Next::Prepare)
             }
             _ => None,

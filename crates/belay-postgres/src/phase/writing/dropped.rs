@@ -32,7 +32,7 @@ impl Before {
                     Err(error) => refused(&error),
                 };
             }
-            Err(error) => return refused(&error),
+            Err(error) => return writer.settled(&error),
         };
         let mut control = match self.ways.control().await {
             Ok(control) => control,

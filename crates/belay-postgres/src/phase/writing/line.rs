@@ -1,7 +1,8 @@
 //! The client's own connection, as something that can be asked.
 
 use crate::capture::{Ask, CaptureError, EachRow};
-use belay_engine::{Answer, BoxFuture, Line};
+use crate::change::{denied, is_passing, settled};
+use belay_engine::{Answer, BoxFuture, Line, Settled};
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -9,20 +10,59 @@ use tokio::time::timeout;
 /// How long a piece of an answer may take. The target's own limits are shorter.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// What lets deferred constraints fire: by what they say the client's transaction fails.
+const FIRE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+
 /// See the module.
-pub(super) struct Writer(pub(super) Line);
+pub(super) struct Writer {
+    line: Line,
+    /// The client's statement, where it is tried here.
+    text: Option<String>,
+    /// The last error, where the client would have met it without Belay, too.
+    failed: Option<Bytes>,
+}
 
 impl Writer {
-    async fn answer(&mut self, each: EachRow<'_>) -> Result<(), CaptureError> {
+    pub(super) fn new(line: Line, text: Option<String>) -> Writer {
+        Writer { line, text, failed: None }
+    }
+
+    /// What the client hears of an error: the target's own words where they are for it, else what `error` means.
+    pub(super) fn settled(&mut self, error: &CaptureError) -> Settled {
+        match (error, self.failed.take()) {
+            (CaptureError::Target { .. }, Some(whole)) => Settled::Failed(whole),
+            _ => settled(error),
+        }
+    }
+
+    /// Rolls back because of it.
+    pub(super) async fn give_up(&mut self, error: &CaptureError) -> Settled {
+        let settled = self.settled(error);
+        self.roll_back(settled).await
+    }
+
+    /// Rolls back, which has to work for that.
+    pub(super) async fn roll_back(&mut self, settled: Settled) -> Settled {
+        match (self.ask("ROLLBACK").await, settled) {
+            (Err(_), Settled::RolledBack(denial)) => Settled::Lost(denial),
+            (Err(error), _) => Settled::Lost(denied(&error)),
+            (Ok(_), settled) => settled,
+        }
+    }
+
+    async fn answer(&mut self, theirs: bool, each: EachRow<'_>) -> Result<(), CaptureError> {
         let mut outcome = Ok(());
         loop {
-            let answer = timeout(PATIENCE, self.0.answers.recv()).await;
+            let answer = timeout(PATIENCE, self.line.answers.recv()).await;
             match answer.map_err(|_| CaptureError::Lost("no answer in time".to_owned()))? {
                 Some(Answer::Row(values)) if outcome.is_ok() => {
                     outcome = row(&values).and_then(&mut *each);
                 }
                 Some(Answer::Row(_)) => {}
-                Some(Answer::Failed(sqlstate, message)) => outcome = Err(CaptureError::Target { sqlstate, message }),
+                Some(Answer::Failed { sqlstate, message, whole }) => {
+                    self.failed = (theirs || is_passing(&sqlstate)).then_some(whole);
+                    outcome = Err(CaptureError::Target { sqlstate, message });
+                }
                 Some(Answer::Done(_)) => return outcome,
                 None => return Err(CaptureError::Lost("the session has ended".to_owned())),
             }
@@ -33,9 +73,10 @@ impl Writer {
 impl Ask for Writer {
     fn each<'a>(&'a mut self, sql: &'a str, each: EachRow<'a>) -> BoxFuture<'a, Result<(), CaptureError>> {
         Box::pin(async move {
-            let sent = self.0.asks.send(Bytes::copy_from_slice(sql.as_bytes())).await;
+            let sent = self.line.asks.send(Bytes::copy_from_slice(sql.as_bytes())).await;
             sent.map_err(|_| CaptureError::Lost("the session has ended".to_owned()))?;
-            self.answer(each).await
+            let theirs = sql.starts_with(FIRE) || sql == "COMMIT" || self.text.as_deref() == Some(sql);
+            self.answer(theirs, each).await
         })
     }
 }

@@ -6,7 +6,7 @@ use crate::wire::{
     ready_for_query, refusal_text,
 };
 use belay_engine::{Notice, Output, ProtocolError, Settled};
-use belay_model::{Code, Denial, EndReason, Timestamp, TransactionStatus};
+use belay_model::{Code, EndReason, Timestamp, TransactionStatus};
 use bytes::{BufMut, Bytes, BytesMut};
 
 impl Writing {
@@ -41,15 +41,22 @@ impl Writing {
                 self.tell(notice);
                 self.committed(what, now)?;
             }
-            Settled::RolledBack(denial) if what == Settlings::Prepare => {
-                self.spoil(&denial);
-                return Ok(());
-            }
             Settled::RolledBack(denial) => {
-                self.forget();
-                self.refused(what, &denial, now)?;
+                return self.rolled_back(what, error_response(&told(Severity::Error, &denial)), now);
             }
+            Settled::Failed(error) => return self.rolled_back(what, error, now),
         }
+        self.release();
+        Ok(())
+    }
+
+    fn rolled_back(&mut self, what: Settlings, error: Bytes, now: Timestamp) -> Result<(), ProtocolError> {
+        if what == Settlings::Prepare {
+            self.spoil(error);
+            return Ok(());
+        }
+        self.forget();
+        self.refused(what, error, now)?;
         self.release();
         Ok(())
     }
@@ -99,39 +106,38 @@ impl Writing {
         }
     }
 
-    fn refused(&mut self, what: Settlings, denial: &Denial, now: Timestamp) -> Result<(), ProtocolError> {
+    fn refused(&mut self, what: Settlings, error: Bytes, now: Timestamp) -> Result<(), ProtocolError> {
         self.complete = None;
         if what == Settlings::Own {
-            self.feed(error_response(&told(Severity::Error, denial)), now)?;
+            self.feed(error, now)?;
             return self.feed(idle(), now);
         }
-        let (error, simple) = self.skipped(denial);
+        let simple = self.skip();
         self.feed(error, now)?;
         if simple { self.feed(idle(), now) } else { Ok(()) }
     }
 
-    /// The error for the statement at the head of the queue, and whether that is a simple query. As the target does
-    /// after an error, what is left of its batch is skipped.
-    fn skipped(&mut self, denial: &Denial) -> (Bytes, bool) {
+    /// Takes the statement at the head of the queue away, which has failed, and tells whether that is a simple query. As
+    /// the target does after an error, what is left of its batch is skipped.
+    fn skip(&mut self) -> bool {
         let simple = self.queue.pop_front().is_some_and(|head| head.bytes.as_bytes().first() == Some(&b'Q'));
         while !simple && self.queue.front().is_some_and(|held| held.bytes.as_bytes().first() != Some(&b'S')) {
             self.queue.pop_front();
         }
-        (error_response(&told(Severity::Error, denial)), simple)
+        simple
     }
 
     /// What should have been done before a statement failed: the statement fails, and its transaction with it.
-    fn spoil(&mut self, denial: &Denial) {
+    fn spoil(&mut self, error: Bytes) {
+        let simple = self.skip();
         if matches!(self.transaction, Transaction::Own { .. }) {
             // The client hears of it once the transaction is gone.
-            let (error, simple) = self.skipped(denial);
             self.roll_back(if simple { vec![error, idle()] } else { vec![error] });
             return;
         }
-        let (error, simple) = self.skipped(denial);
         let failed = ready_for_query(TransactionStatus::Failed);
         self.doing = Doing::RollingBack(if simple { vec![error, failed] } else { vec![error] });
-        self.own(query(&refusal_text(denial.code)));
+        self.own(query(&refusal_text(Code::Irreversible)));
     }
 
     fn tell(&mut self, notice: Option<Notice>) {

@@ -4,21 +4,18 @@ use super::line::{Writer, row};
 use super::transcript::Ran;
 use crate::capture::{self, Ask, Baseline, CaptureError, Limits};
 use crate::catalog::keep::CatalogCell;
-use crate::change::{denied, not_kept, unsettled};
+use crate::change::{denied, not_kept, settled, unsettled};
 use crate::drop_table;
 use crate::revert::{self, Strategy};
 use crate::{apply, plan};
 use belay_change::{ChangeSet, Script};
 use belay_engine::{BoxFuture, Draft, Keeper, Line, Notice, Outcome, SessionContext, Settled, Settlement, Upstream};
-use belay_model::{ChangeId, Denial, Relation};
+use belay_model::{CHANGED_ROWS, ChangeId, Relation};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
-
-/// How many rows a grant changes at once where it does not say; what is more is planned.
-const DIRECT_ROWS: u64 = 10_000;
 
 /// How writes go on one connection, and what settling them takes.
 pub(crate) struct Ways {
@@ -38,9 +35,10 @@ pub(crate) struct Ways {
 
 impl Ways {
     pub(crate) fn new(catalog: Arc<CatalogCell>, context: &SessionContext, upstream: Upstream) -> Ways {
+        let grant = &context.grant;
         Ways {
-            direct: context.grant.effects.direct.then_some(DIRECT_ROWS),
-            shows: context.grant.masks.is_empty(),
+            direct: grant.effects.direct.then(|| grant.bounds.budgets.changed_rows.unwrap_or(CHANGED_ROWS)),
+            shows: grant.masks.is_empty(),
             limits: Limits::default(),
             database: context.database.clone(),
             upstream,
@@ -112,13 +110,13 @@ pub(super) struct Before {
 impl Settlement for Before {
     fn settle(self: Box<Self>, line: Line, keeper: Arc<dyn Keeper>) -> BoxFuture<'static, Settled> {
         Box::pin(async move {
-            let mut writer = Writer(line);
+            let mut writer = Writer::new(line, Some(self.text.clone()));
             if drop_table::is_drop(&self.text) {
                 return self.drop_tables(writer, &*keeper).await;
             }
             match self.take(&mut writer, &*keeper).await {
                 Ok(open) => Settled::Ready(open),
-                Err(error) => Settled::RolledBack(denied(&error)),
+                Err(error) => writer.settled(&error),
             }
         })
     }
@@ -146,7 +144,7 @@ pub(super) struct End {
 
 impl Settlement for End {
     fn settle(self: Box<Self>, line: Line, keeper: Arc<dyn Keeper>) -> BoxFuture<'static, Settled> {
-        Box::pin(self.end(Writer(line), keeper))
+        Box::pin(self.end(Writer::new(line, None), keeper))
     }
 }
 
@@ -155,13 +153,13 @@ impl End {
         let End { ways, baseline, open, ran } = self;
         let (set, draft) = match take(&ways, &baseline, open, &ran, &mut writer, &*keeper).await {
             Ok(taken) => taken,
-            Err(error) => return roll_back(&mut writer, denied(&error)).await,
+            Err(error) => return writer.give_up(&error).await,
         };
         let rows: u64 = set.tables.iter().map(|table| table.inserted + table.updated + table.deleted).sum();
         if rows == 0 {
             return match writer.ask("COMMIT").await {
                 Ok(_) => Settled::Committed(None),
-                Err(error) => roll_back(&mut writer, denied(&error)).await,
+                Err(error) => writer.give_up(&error).await,
             };
         }
         match ways.direct {
@@ -218,19 +216,20 @@ async fn commit(
     let changed = belay_change::changed_in(&set.tables);
     let change = match keeper.keep(draft, set, script).await {
         Ok(change) => change,
-        Err(error) => return roll_back(writer, not_kept(&error.0)).await,
+        Err(error) => return writer.roll_back(Settled::RolledBack(not_kept(&error.0))).await,
     };
-    let outcome = match writer.ask("COMMIT").await {
+    let committed = writer.ask("COMMIT").await;
+    let outcome = match &committed {
         Ok(_) => Outcome::Committed,
         Err(CaptureError::Target { .. }) => Outcome::RolledBack,
         Err(_) => Outcome::Unknown,
     };
     let noted = keeper.ended(change, outcome).await;
-    match (outcome, noted) {
-        (Outcome::Committed, Ok(())) => Settled::Committed(Some(undo(&changed, change))),
-        (Outcome::RolledBack, Ok(())) => roll_back(writer, not_kept("the target refused the COMMIT")).await,
+    match (committed, noted) {
         (_, Err(error)) => Settled::Lost(unsettled(change, &error.0)),
-        (Outcome::Unknown, Ok(())) => Settled::Lost(unsettled(change, "the connection to the target was lost")),
+        (Ok(_), Ok(())) => Settled::Committed(Some(undo(&changed, change))),
+        (Err(error @ CaptureError::Target { .. }), Ok(())) => writer.give_up(&error).await,
+        (Err(_), Ok(())) => Settled::Lost(unsettled(change, "the connection to the target was lost")),
     }
 }
 
@@ -255,7 +254,7 @@ async fn plan(
     }
     match again(ways, keeper, draft, set, script).await {
         Ok(planned) => Settled::RolledBack(plan::told(&planned, over, ways.shows)),
-        Err(denial) => Settled::RolledBack(denial),
+        Err(settled) => settled,
     }
 }
 
@@ -266,11 +265,11 @@ async fn again(
     draft: Box<dyn Draft>,
     set: ChangeSet,
     script: Script,
-) -> Result<plan::Planned, Denial> {
+) -> Result<plan::Planned, Settled> {
     let role = (ways.upstream.role.as_str(), &*ways.upstream.password);
-    let lost = |message: String| denied(&CaptureError::Lost(message));
+    let lost = |message: String| settled(&CaptureError::Lost(message));
     let mut writer = ways.catalog.dial(Some(role)).await.map_err(|error| lost(error.message))?;
-    let mut outsider = ways.outsider().await.map_err(|error| denied(&error))?;
+    let mut outsider = ways.outsider().await.map_err(|error| settled(&error))?;
     let planned = plan::keep(&mut writer, &mut outsider, script, set, draft, keeper).await;
     *ways.outsider.lock().await = Some(outsider);
     planned
@@ -288,13 +287,6 @@ async fn settings(writer: &mut Writer) -> Result<Vec<(String, String)>, CaptureE
         _ => Err(CaptureError::Unexpected("the settings of a session")),
     };
     rows.into_iter().map(pair).collect()
-}
-
-async fn roll_back(writer: &mut Writer, denial: Denial) -> Settled {
-    match writer.ask("ROLLBACK").await {
-        Ok(_) => Settled::RolledBack(denial),
-        Err(_) => Settled::Lost(denial),
-    }
 }
 
 fn undo(changed: &str, change: ChangeId) -> Notice {

@@ -172,7 +172,7 @@ impl Writing {
             b'D' => Answer::Row(row(message.body())?),
             b'E' => {
                 let said = error_fields(message.body());
-                Answer::Failed(said.sqlstate, said.message)
+                Answer::Failed { sqlstate: said.sqlstate, message: said.message, whole: message.bytes.clone() }
             }
             b'Z' => {
                 if let Doing::Settling { asking, .. } = &mut self.doing {
