@@ -4,7 +4,7 @@
 //! what counts.
 
 use crate::capture::{Ask, Baseline, CaptureError, Hint, Limits, OPENING, Transaction, before_truncate, capture};
-use crate::change::is_passing;
+use crate::change::{ATTEMPTS, is_passing};
 use belay_change::{ChangeSet, Parameter, Script, Scripted, Sink, TableChange};
 use belay_engine::{Draft, Keeper};
 use belay_model::Relation;
@@ -18,9 +18,6 @@ use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type};
 /// Settings that a script brings along and that are not for another connection.
 const OWN: [&str; 4] =
     ["application_name", "client_encoding", "default_transaction_read_only", "session_replication_role"];
-
-/// How often a script is run again that others were in the way of.
-const ATTEMPTS: usize = 3;
 
 /// Runs the script in a transaction of `writer`, which is left open, and gives what it changes with its images. What is
 /// volatile in `plan` is volatile here. After a deadlock or a serialization failure it is tried again.

@@ -7,6 +7,8 @@ use belay_change::ChangeSet;
 use belay_engine::Settled;
 use belay_model::{ChangeId, Code, Denial};
 
+/// How often something is tried that others were in the way of: see [`is_passing`].
+pub(crate) const ATTEMPTS: usize = 3;
 /// How many tables a detail names.
 const TABLES: usize = 8;
 

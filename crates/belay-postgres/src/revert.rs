@@ -26,6 +26,7 @@ pub use error::{Conflict, ConflictCount, ConflictKind, Conflicts, RevertError};
 pub use how::{How, Only};
 pub use strategy::{Irreversible, Strategy, can_revert, strategy};
 
+use crate::change::{ATTEMPTS, is_passing};
 use belay_change::{ChangeSet, Images, Sink};
 use catalog::Restored;
 use conflict::Found;
@@ -103,19 +104,58 @@ pub async fn revert<'c>(
     load::load(in_target, &restored, images, whole.then_some(&mut inverse)).await?;
     narrow::rows(in_target, &mut restored, how).await?;
     load::net(in_target, &restored).await?;
-    let kept = keep_or_refuse(in_target, &mut restored, how).await?;
-    let rearm = strategy.disarm(in_target, &restored).await?;
-    Tally::take(in_target).await?.only_within(&outset, &restored)?;
-    apply::apply(in_target, strategy, &restored).await?;
-    for statement in rearm {
-        in_target.batch_execute(&statement).await?;
-    }
-    Tally::take(in_target).await?.only_within(&outset, &restored)?;
+    let kept = put_back(in_target, strategy, &mut restored, &outset, how).await?;
     if !whole {
         inverse.done(in_target, &restored).await?;
     }
     let changes = inverse.finish(in_target, what, &restored).await?;
     Ok(Reverted { transaction, changes, kept, strategy })
+}
+
+/// Puts the rows back. Where others are in the way and the target chose this transaction to give way, it lets go of what
+/// it has locked and tries again.
+async fn put_back(
+    in_target: &Client,
+    strategy: Strategy,
+    restored: &mut Vec<Restored>,
+    outset: &Tally,
+    how: &How,
+) -> Result<Conflicts, RevertError> {
+    let mut left = ATTEMPTS;
+    loop {
+        left -= 1;
+        in_target.batch_execute("SAVEPOINT belay_put_back").await?;
+        let mut tables = restored.clone();
+        match put_back_once(in_target, strategy, &mut tables, outset, how).await {
+            Ok(kept) => {
+                *restored = tables;
+                in_target.batch_execute("RELEASE belay_put_back").await?;
+                return Ok(kept);
+            }
+            Err(RevertError::Target { sqlstate, .. }) if is_passing(&sqlstate) && left > 0 => {
+                in_target.batch_execute("ROLLBACK TO belay_put_back; RELEASE belay_put_back").await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn put_back_once(
+    in_target: &Client,
+    strategy: Strategy,
+    restored: &mut [Restored],
+    outset: &Tally,
+    how: &How,
+) -> Result<Conflicts, RevertError> {
+    let kept = keep_or_refuse(in_target, restored, how).await?;
+    let rearm = strategy.disarm(in_target, restored).await?;
+    Tally::take(in_target).await?.only_within(outset, restored)?;
+    apply::apply(in_target, strategy, restored).await?;
+    for statement in rearm {
+        in_target.batch_execute(&statement).await?;
+    }
+    Tally::take(in_target).await?.only_within(outset, restored)?;
+    Ok(kept)
 }
 
 /// Locks what was left, finds conflicts, and takes their rows out where the caller wants the others put back.

@@ -2,6 +2,7 @@
 //! plans of them, a grant of `direct` lets them take effect and tells how to give them back.
 
 mod clients;
+mod contended;
 mod crashed;
 mod direct;
 mod failing;

@@ -19,7 +19,7 @@ pub enum RevertError {
         instead: String,
     },
     /// The target said no.
-    #[error("{message}")]
+    #[error("{message} ({sqlstate})")]
     Target {
         /// Its SQLSTATE.
         sqlstate: String,
