@@ -118,6 +118,7 @@ fn rules() -> Vec<Rule> {
         hours,
         effects,
         max_duration: Span::from_seconds(hours_most * 3_600),
+        max_changed_rows: belay_model::CHANGED_ROWS,
         approvals,
         extendable: false,
         record_values: true,

@@ -429,6 +429,7 @@ fn rules_take_part_in_the_answer() {
         hours: None,
         effects: Effects::READ,
         max_duration: Span::from_seconds(7_200),
+        max_changed_rows: belay_model::CHANGED_ROWS,
         approvals: 0,
         extendable: false,
         record_values: true,

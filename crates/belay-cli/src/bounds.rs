@@ -31,6 +31,9 @@ pub(crate) struct BoundArgs {
     /// The most connections at a time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: Option<u32>,
+    /// The most rows that one transaction may change at once under `direct`; what changes more is planned
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_changed_rows: Option<u64>,
     /// The most statements in any minute
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     statements_per_minute: Option<u32>,
@@ -50,6 +53,7 @@ impl BoundArgs {
                 temporary_bytes: self.temp_bytes.map(|size| size.0),
                 connections: self.max_connections,
                 statements_per_minute: self.statements_per_minute,
+                changed_rows: self.max_changed_rows,
             },
         }
     }

@@ -230,7 +230,7 @@ impl Row for ApiToken {
 
 impl Row for Rule {
     const COLUMNS: &'static [&'static str] =
-        &["id", "target", "group", "hours", "effects", "max", "approvals", "extendable", "values"];
+        &["id", "target", "group", "hours", "effects", "max", "changed rows", "approvals", "extendable", "values"];
     fn cells(&self) -> Vec<String> {
         let any = |value: &Option<String>| value.clone().unwrap_or_else(|| "any".to_owned());
         vec![
@@ -240,6 +240,11 @@ impl Row for Rule {
             any(&self.hours),
             self.effects.join(","),
             self.max_duration.clone(),
+            if self.effects.iter().any(|effect| effect == "direct") {
+                self.max_changed_rows.to_string()
+            } else {
+                String::new()
+            },
             self.approvals.to_string(),
             yes(self.extendable),
             if self.record_values { "recorded" } else { "masked" }.to_owned(),

@@ -158,7 +158,12 @@ pub struct Budgets {
     pub connections: Option<u32>,
     /// Statements in any minute.
     pub statements_per_minute: Option<u32>,
+    /// Rows that one transaction may change at once; what changes more is planned. `None` is [`CHANGED_ROWS`].
+    pub changed_rows: Option<u64>,
 }
+
+/// How many rows one transaction changes at once where nothing else is said.
+pub const CHANGED_ROWS: u64 = 10_000;
 
 impl fmt::Display for Budgets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,6 +175,7 @@ impl fmt::Display for Budgets {
             self.temporary_bytes.map(|bytes| format!("at most {} of temporary files", size(bytes))),
             self.connections.map(|count| format!("at most {}", counted(count.into(), "connection"))),
             self.statements_per_minute.map(|count| format!("at most {} a minute", counted(count.into(), "statement"))),
+            self.changed_rows.map(|rows| format!("changes at most {} at once", counted(rows, "row"))),
         ];
         f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }

@@ -24,7 +24,9 @@ mod target;
 mod time;
 mod token;
 
-pub use bounds::{Bounds, Budgets, FunctionName, FunctionNameError, Mask, MaskKind, MaskKindError, RowFilter};
+pub use bounds::{
+    Bounds, Budgets, CHANGED_ROWS, FunctionName, FunctionNameError, Mask, MaskKind, MaskKindError, RowFilter,
+};
 pub use change::{ChangeState, KeptChange};
 pub use code::{Code, UnknownCode};
 pub use deciding::Deciding;

@@ -40,6 +40,8 @@ pub struct Rule {
     pub effects: Effects,
     /// The longest grant under this rule.
     pub max_duration: Span,
+    /// The most rows that one transaction of a grant under this rule may be asked to change at once.
+    pub max_changed_rows: u64,
     /// How many distinct people must approve; 0 grants at once.
     pub approvals: u8,
     /// Whether a grant under this rule may be extended once, by at most its own length.

@@ -3,7 +3,7 @@
 //! Statements are not judged here; see [`crate::decide`].
 
 use crate::Refused;
-use belay_model::{Effects, Name, Principal, Role, Rule, RuleId, Span, Timestamp};
+use belay_model::{CHANGED_ROWS, Effects, Name, Principal, Role, Rule, RuleId, Span, Timestamp};
 use std::fmt;
 
 /// What a person can want to do in Belay.
@@ -258,6 +258,8 @@ pub struct Terms {
     pub approvals: u8,
     /// The longest grant.
     pub max_duration: Span,
+    /// The most rows that one transaction may be asked to change at once.
+    pub max_changed_rows: u64,
     /// Whether the grant may be extended once.
     pub extendable: bool,
     /// Whether the ledger keeps bind values.
@@ -271,6 +273,7 @@ impl Terms {
             rule: None,
             approvals: 1,
             max_duration: Span::from_seconds(8 * 3_600),
+            max_changed_rows: CHANGED_ROWS,
             extendable: false,
             record_values: true,
         }
@@ -287,6 +290,7 @@ pub fn terms(rules: &[Rule], requester: &Principal, target: &Name, effects: Effe
         rule: Some(rule.id),
         approvals,
         max_duration: rule.max_duration,
+        max_changed_rows: rule.max_changed_rows,
         extendable: rule.extendable,
         record_values: rule.record_values,
     }
@@ -316,6 +320,9 @@ pub fn check_rule(rule: &Rule) -> Result<(), RuleError> {
     if rule.max_duration.seconds() == 0 {
         return Err(RuleError::NoDuration);
     }
+    if rule.max_changed_rows == 0 {
+        return Err(RuleError::NoRows);
+    }
     match rule.hours {
         Some(hours) if hours.from_minute > 1_439 || hours.to_minute > 1_440 || hours.from_minute == hours.to_minute => {
             Err(RuleError::Hours)
@@ -339,6 +346,9 @@ pub enum RuleError {
     /// It would grant for no time at all.
     #[error("the longest duration of a rule must be at least one second")]
     NoDuration,
+    /// It would let nothing be changed.
+    #[error("the most changed rows of a rule must be at least one")]
+    NoRows,
     /// Its hours are empty or outside the day.
     #[error("hours run from 00:00 to 24:00 and cannot be empty")]
     Hours,

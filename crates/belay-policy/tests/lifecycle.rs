@@ -173,6 +173,7 @@ fn rule(id: i64) -> Rule {
         hours: None,
         effects: Effects::READ,
         max_duration: Span::from_seconds(600),
+        max_changed_rows: belay_model::CHANGED_ROWS,
         approvals: 0,
         extendable: false,
         record_values: false,

@@ -18,8 +18,8 @@ impl Writing {
     pub async fn add_rule(&mut self, rule: Rule) -> Result<Rule, StoreError> {
         let id: i64 = sqlx::query_scalar(
             "INSERT INTO rules (target, user_group, from_minute, to_minute, can_read, can_write, can_direct, can_all,
-                                max_seconds, approvals, extendable, record_values)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) RETURNING id",
+                                max_seconds, approvals, extendable, record_values, max_changed_rows)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING id",
         )
         .bind(rule.target.as_ref().map(Name::as_str))
         .bind(rule.group.as_ref().map(Name::as_str))
@@ -33,6 +33,7 @@ impl Writing {
         .bind(i64::from(rule.approvals))
         .bind(rule.extendable)
         .bind(rule.record_values)
+        .bind(i64::try_from(rule.max_changed_rows).unwrap_or(i64::MAX))
         .fetch_one(self.connection())
         .await?;
         Ok(Rule { id: RuleId(id), ..rule })
@@ -62,6 +63,7 @@ fn rule(row: &SqliteRow) -> Result<Rule, StoreError> {
         hours,
         effects: columns.effects()?,
         max_duration: Span::from_seconds(columns.small("max_seconds")?),
+        max_changed_rows: columns.small("max_changed_rows")?,
         approvals: columns.small("approvals")?,
         extendable: columns.flag("extendable")?,
         record_values: columns.flag("record_values")?,

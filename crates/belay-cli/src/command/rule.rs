@@ -51,6 +51,9 @@ struct Add {
     /// The longest grant
     #[arg(long, value_name = "SPAN")]
     max: Span,
+    /// The most rows that one transaction may be asked to change at once under `direct`
+    #[arg(long, value_name = "N", default_value_t = belay_model::CHANGED_ROWS, value_parser = clap::value_parser!(u64).range(1..))]
+    max_changed_rows: u64,
     /// How many distinct people must approve; 0 grants reads at once
     #[arg(long, value_name = "N")]
     approvals: u8,
@@ -80,6 +83,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
                 hours: add.hours,
                 effects: with_reads(add.effect),
                 max_duration: add.max,
+                max_changed_rows: add.max_changed_rows,
                 approvals: add.approvals,
                 extendable: add.extendable,
                 record_values: !add.mask_values,

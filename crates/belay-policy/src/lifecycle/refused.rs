@@ -77,6 +77,14 @@ pub enum Refused {
         /// The most there is.
         most: Span,
     },
+    /// More rows at once than the terms allow.
+    #[error("`{asked}` changed rows are more than the {most} allowed here")]
+    TooManyChangedRows {
+        /// What was asked for.
+        asked: u64,
+        /// The most there is.
+        most: u64,
+    },
     /// No reason was given.
     #[error("a reason is needed")]
     NoReason,
@@ -128,6 +136,9 @@ impl Refused {
             }
             Refused::NotDue(_) => "wait until it is".to_owned(),
             Refused::TooLong { most, .. } => format!("ask for {most} or less"),
+            Refused::TooManyChangedRows { most, .. } => {
+                format!("ask for {most} or less; what changes more is planned")
+            }
             Refused::NoReason => "say why: -m REASON".to_owned(),
             Refused::ReasonTooLong => "shorten it; link to the incident".to_owned(),
             Refused::Nothing(_) | Refused::TooManyResources => "name tables as schema.table or schema.*".to_owned(),

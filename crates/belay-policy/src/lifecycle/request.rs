@@ -131,6 +131,11 @@ fn write_down(
     if ask.duration > terms.max_duration {
         return Err(Refused::TooLong { asked: ask.duration, most: terms.max_duration });
     }
+    if let Some(asked) = ask.bounds.budgets.changed_rows
+        && asked > terms.max_changed_rows
+    {
+        return Err(Refused::TooManyChangedRows { asked, most: terms.max_changed_rows });
+    }
     Ok(AccessRequest {
         id: RequestId(0),
         requester: requester.name.clone(),

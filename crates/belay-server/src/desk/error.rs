@@ -141,6 +141,7 @@ impl From<RuleError> for DeskError {
             RuleError::NoEffects => "effects",
             RuleError::WritesAtOnce | RuleError::TooManyApprovals(_) => "approvals",
             RuleError::NoDuration => "max_duration",
+            RuleError::NoRows => "max_changed_rows",
             RuleError::Hours => "hours",
         };
         DeskError::Invalid { field, message: error.to_string() }
@@ -155,6 +156,7 @@ impl From<Refused> for DeskError {
             | Refused::NoRight { .. }
             | Refused::OwnThing { .. }
             | Refused::TooLong { .. }
+            | Refused::TooManyChangedRows { .. }
             | Refused::NotNarrower(..) => DeskError::Denied { message, hint },
             Refused::ApprovedAlready(_)
             | Refused::RequestClosed { .. }

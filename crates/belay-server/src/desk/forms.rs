@@ -82,6 +82,8 @@ pub struct NewRule {
     pub effects: Effects,
     /// The longest grant under it.
     pub max_duration: Span,
+    /// The most rows that one transaction may be asked to change at once.
+    pub max_changed_rows: u64,
     /// How many distinct people must approve; 0 grants reads at once.
     pub approvals: u8,
     /// Whether its grants may be extended once.

@@ -23,6 +23,7 @@ impl Desk {
             hours: new.hours,
             effects: new.effects,
             max_duration: new.max_duration,
+            max_changed_rows: new.max_changed_rows,
             approvals: new.approvals,
             extendable: new.extendable,
             record_values: new.record_values,

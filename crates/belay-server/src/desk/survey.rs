@@ -109,11 +109,14 @@ fn check_bounds(wish: &Wish) -> Result<(), DeskError> {
     if rows.len() > FILTERS_MOST {
         return invalid("rows", format!("more than {FILTERS_MOST} tables are filtered"));
     }
-    let zero = [budgets.rows, budgets.bytes, budgets.temporary_bytes].contains(&Some(0))
+    let zero = [budgets.rows, budgets.bytes, budgets.temporary_bytes, budgets.changed_rows].contains(&Some(0))
         || [budgets.connections, budgets.statements_per_minute].contains(&Some(0))
         || [budgets.statement_time, budgets.lock_wait].iter().flatten().any(|span| span.seconds() == 0);
     if zero {
         return invalid("budgets", "a budget of nothing lets nothing through; leave it out for none".to_owned());
+    }
+    if budgets.changed_rows.is_some() && (!wish.effects.direct || wish.effects.all) {
+        return invalid("budgets", "only a grant of `direct` changes rows at once; leave changed rows out".to_owned());
     }
     if !wish.effects.all {
         return Ok(());

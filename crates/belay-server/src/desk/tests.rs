@@ -210,6 +210,7 @@ fn rule(approvals: u8) -> NewRule {
         hours: None,
         effects: Effects::READ,
         max_duration: Span::from_seconds(7_200),
+        max_changed_rows: belay_model::CHANGED_ROWS,
         approvals,
         extendable: true,
         record_values: false,

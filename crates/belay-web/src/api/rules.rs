@@ -43,6 +43,7 @@ async fn add(
         hours: hours.transpose()?,
         effects: shape::effects(&new.effects)?.unwrap_or(Effects::READ),
         max_duration: new.max_duration,
+        max_changed_rows: new.max_changed_rows,
         approvals: new.approvals,
         extendable: new.extendable,
         record_values: new.record_values,

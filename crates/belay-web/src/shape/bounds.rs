@@ -54,6 +54,9 @@ pub struct Budgets {
     /// Statements in any minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statements_per_minute: Option<u32>,
+    /// Rows that one transaction may change at once under `direct`; what changes more is planned. 10,000 where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed_rows: Option<u64>,
 }
 
 impl From<belay_model::Bounds> for Bounds {
@@ -71,6 +74,7 @@ impl From<belay_model::Bounds> for Bounds {
                 temporary_bytes: budgets.temporary_bytes,
                 connections: budgets.connections,
                 statements_per_minute: budgets.statements_per_minute,
+                changed_rows: budgets.changed_rows,
             },
         }
     }
@@ -91,6 +95,7 @@ impl From<Bounds> for belay_model::Bounds {
                 temporary_bytes: budgets.temporary_bytes,
                 connections: budgets.connections,
                 statements_per_minute: budgets.statements_per_minute,
+                changed_rows: budgets.changed_rows,
             },
         }
     }

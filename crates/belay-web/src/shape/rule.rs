@@ -23,6 +23,8 @@ pub struct Rule {
     pub effects: Vec<String>,
     /// The longest grant under it.
     pub max_duration: String,
+    /// The most rows that one transaction of a grant under it may be asked to change at once.
+    pub max_changed_rows: u64,
     /// How many distinct people must approve; 0 grants at once.
     pub approvals: u8,
     /// Whether its grants may be extended once.
@@ -41,6 +43,7 @@ impl From<belay_model::Rule> for Rule {
             hours: rule.hours.map(written),
             effects: words(rule.effects),
             max_duration: rule.max_duration.to_string(),
+            max_changed_rows: rule.max_changed_rows,
             approvals: rule.approvals,
             extendable: rule.extendable,
             record_values: rule.record_values,
@@ -69,6 +72,9 @@ pub struct NewRule {
     /// The longest grant under it, e.g. `2h`.
     #[schema(value_type = String)]
     pub max_duration: belay_model::Span,
+    /// The most rows that one transaction may be asked to change at once under `direct`; 10,000 when nothing is said.
+    #[serde(default = "changed_rows")]
+    pub max_changed_rows: u64,
     /// How many distinct people must approve; 0 grants reads at once.
     pub approvals: u8,
     /// Whether its grants may be extended once.
@@ -77,6 +83,10 @@ pub struct NewRule {
     /// Whether the ledger keeps bind values.
     #[serde(default = "yes")]
     pub record_values: bool,
+}
+
+fn changed_rows() -> u64 {
+    belay_model::CHANGED_ROWS
 }
 
 fn yes() -> bool {

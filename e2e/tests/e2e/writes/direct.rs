@@ -95,3 +95,43 @@ fn more_rows_than_the_grant_writes_at_once_are_planned() {
     assert!(said.err.contains("the grant makes changes of at most 10000 rows at once"), "{}", said.err);
     assert_eq!(world.fingerprint(), before);
 }
+
+#[test]
+fn a_grant_says_how_many_rows_it_changes_at_once_and_a_rule_how_many_may_be_asked_for() {
+    let world = e2e::World::start();
+    for rule in ["u_1", "u_2"] {
+        world.belay.run("admin", &["rule", "rm", rule, "-y"]).ok();
+    }
+    let rule = ["rule", "add", "--target", "orders", "--effect", "direct", "--max", "1h", "--approvals", "1"];
+    world.belay.run("admin", &[&rule[..], &["--max-changed-rows", "12000"]].concat()).ok();
+    let ask = ["request", "orders", "public.*", "--effect", "direct", "-m", "a test", "--max-changed-rows"];
+    expect(
+        &world.belay.run("alice", &[&ask[..], &["12001"]].concat()),
+        3,
+        "`12001` changed rows are more than the 12000",
+    );
+    let planned = ["request", "orders", "public.*", "--effect", "write", "-m", "a test", "--max-changed-rows", "3"];
+    expect(&world.belay.run("alice", &planned), 2, "only a grant of `direct` changes rows at once");
+    let granted = |most: &str| {
+        let request = world.belay.json("alice", &[&ask[..], &[most]].concat());
+        let grant = world.belay.json("bob", &["approve", text(&request, "id")])["grant"].clone();
+        let shown = world.belay.run("alice", &["grants", "show", text(&grant, "id")]).ok();
+        assert!(shown.out.contains(&format!("changes at most {most} row")), "{}", shown.out);
+        world.belay.claim("alice", text(&grant, "id"))
+    };
+    let few = granted("2");
+    world.direct(
+        "INSERT INTO items (order_id, product, quantity, price) SELECT 1, 'p', 1, 1 FROM generate_series(1, 6000)",
+    );
+    let before = world.fingerprint();
+    let said =
+        world.script(&few, "BEGIN;\nUPDATE orders SET status = 'a' WHERE id < 3;\nDELETE FROM items;\nCOMMIT;\n");
+    assert!(said.err.contains("planned, not applied"), "{}", said.err);
+    let said = typed(&world, &few, "UPDATE orders SET status = 'a' WHERE id <= 3");
+    assert!(said.err.contains("the grant makes changes of at most 2 rows at once"), "{}", said.err);
+    assert_eq!(world.fingerprint(), before);
+    let said = typed(&world, &few, "UPDATE orders SET status = 'a' WHERE id <= 2").ok();
+    assert!(said.err.contains("2 rows changed in public.orders"), "{}", said.err);
+    let said = typed(&world, &granted("11000"), "UPDATE items SET price = 0").ok();
+    assert!(said.err.contains("11000 rows changed in public.items"), "{}", said.err);
+}
