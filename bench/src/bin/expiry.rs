@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken bench must stop")]
 
+use bench::{ms, percentile};
 use futures_util::future::poll_fn;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -162,9 +163,7 @@ fn report(took: &[Took]) -> ExitCode {
     let of = |which: fn(&Took) -> Duration| {
         let mut sorted: Vec<Duration> = took.iter().map(which).collect();
         sorted.sort_unstable();
-        // Nearest rank.
-        let percentile = |percent: usize| sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1];
-        [percentile(50), percentile(99), sorted[sorted.len() - 1]]
+        [percentile(&sorted, 50), percentile(&sorted, 99), sorted[sorted.len() - 1]]
     };
     let line = |what: &str, [half, most, max]: [Duration; 3]| {
         println!("{what:<46} p50 {:>6.1} ms  p99 {:>6.1} ms  max {:>6.1} ms", ms(half), ms(most), ms(max));
@@ -183,8 +182,4 @@ fn report(took: &[Took]) -> ExitCode {
     let met = whole[1] < BOUND;
     println!("bound: p99 below {} ms: {}", BOUND.as_millis(), if met { "met" } else { "MISSED" });
     if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
 }
