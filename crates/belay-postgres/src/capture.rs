@@ -23,7 +23,6 @@ mod scan;
 mod take;
 mod taken;
 mod transaction;
-mod trash;
 mod truncate;
 mod version;
 mod witness;
@@ -35,7 +34,6 @@ pub use error::CaptureError;
 pub use limits::Limits;
 pub use pins::pins;
 pub use transaction::Transaction;
-pub use trash::{empty_trash, restore, trash};
 pub use truncate::before_truncate;
 
 use belay_change::{ChangeSet, Side, Sink};

@@ -272,6 +272,43 @@ async fn what_has_no_row_images_is_refused() {
 }
 
 #[tokio::test]
+async fn rows_on_another_server_are_refused_also_where_nothing_is_written_beside_them() {
+    let postgres = server().await;
+    let mut bed =
+        Bed::with("CREATE TABLE t(id int); CREATE TABLE kept(id int, v text); INSERT INTO kept VALUES (1, 'a')").await;
+    let set_up = format!(
+        "CREATE EXTENSION postgres_fdw;
+         CREATE SERVER there FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '{}', dbname '{}');
+         CREATE USER MAPPING FOR CURRENT_USER SERVER there OPTIONS (user '{}', password '{}');
+         CREATE FOREIGN TABLE far(id int, v text) SERVER there OPTIONS (schema_name 'public', table_name 'kept');
+         CREATE VIEW through AS SELECT * FROM far;
+         CREATE FUNCTION push() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN DELETE FROM far; RETURN new; END$$;
+         CREATE FUNCTION pull() RETURNS void LANGUAGE plpgsql AS $$BEGIN UPDATE far SET v = 'f'; END$$",
+        postgres.port(),
+        bed.database,
+        postgres.superuser(),
+        postgres.password(),
+    );
+    bed.client().await.batch_execute(&set_up).await.unwrap();
+    for statements in [
+        &["UPDATE far SET v = 'b'"][..],
+        &["INSERT INTO far VALUES (2, 'b')"],
+        &["DELETE FROM through WHERE id = 1"],
+        &["TRUNCATE far"],
+        &["SELECT pull()"],
+        &["DO $$BEGIN DELETE FROM far; END$$"],
+        &["WITH gone AS (DELETE FROM far RETURNING id) SELECT * FROM gone"],
+        &["INSERT INTO t VALUES (1)", "UPDATE far SET v = 'b'"],
+    ] {
+        assert_eq!(bed.refused(statements).await, "public.far is a foreign table", "{statements:?}");
+    }
+    // Reading them, and what was taken back to a savepoint, is in nobody's way.
+    bed.exact(&["INSERT INTO t SELECT id FROM far", "SELECT count(*) FROM through"]).await;
+    bed.exact(&["SELECT * FROM far FOR UPDATE"]).await;
+    bed.exact(&["SAVEPOINT s", "DELETE FROM far", "ROLLBACK TO s", "INSERT INTO t VALUES (2)"]).await;
+}
+
+#[tokio::test]
 async fn more_rows_than_may_change_and_tables_too_large_are_refused() {
     let mut bed =
         Bed::with("CREATE TABLE t(id int, v text); INSERT INTO t SELECT g, 'v' FROM generate_series(1, 500) g").await;

@@ -186,18 +186,9 @@ pub(super) async fn describe(
     limits: &Limits,
 ) -> Result<HashMap<u32, Described>, CaptureError> {
     let sql = format!("{}{}{}", pins(false), limits.times(false), question(oids));
-    read_all(&outsider.ask(&sql).await?)
-}
-
-/// The tables of these numbers, under settings that are pinned already.
-pub(super) async fn described(asked: &mut dyn Ask, oids: &[u32]) -> Result<HashMap<u32, Described>, CaptureError> {
-    read_all(&asked.ask(&question(oids)).await?)
-}
-
-fn read_all(rows: &[Row]) -> Result<HashMap<u32, Described>, CaptureError> {
     let mut tables: HashMap<u32, Described> = HashMap::new();
-    for row in rows {
-        read(row, &mut tables)?;
+    for row in outsider.ask(&sql).await? {
+        read(&row, &mut tables)?;
     }
     Ok(tables)
 }

@@ -88,6 +88,11 @@ impl Snapshot {
 /// Refuses what has no row images. Nothing where nothing was written.
 pub(super) fn judge(seen: &Seen, transaction: &Transaction, limits: &Limits) -> Result<Option<Judged>, CaptureError> {
     whole(seen, transaction)?;
+    // Before anything else: rows on another server give the transaction no number here.
+    if let Some(foreign) = seen.relations.iter().find(|relation| relation.kind == 'f') {
+        let name = foreign.full_name();
+        return Err(irreversible(format!("{name} is a foreign table"), "write where the rows are kept"));
+    }
     let Some(number) = seen.transaction else {
         return Ok(None);
     };
@@ -191,7 +196,6 @@ fn one(
         'r' if emptied && relation.filtered => return Err(hidden(&name, &seen.reader)),
         'r' if emptied => {}
         'r' => judged.written.push(Written { oid: relation.oid, name, counts, filtered: relation.filtered }),
-        'f' => return Err(irreversible(format!("{name} is a foreign table"), "write where the rows are kept")),
         'm' => return Err(irreversible(format!("{name} is a materialized view"), "refresh it outside of Belay")),
         _ => return Err(irreversible(format!("{name} is of an unknown kind"), "leave it as it is")),
     }
