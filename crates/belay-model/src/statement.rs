@@ -17,6 +17,9 @@ pub struct Statement {
     pub accesses: Vec<Access>,
     /// Functions it may call that are not known to be harmless: the grant has to name each of them.
     pub calls: Vec<FunctionName>,
+    /// Those of them whose work may be in no transaction of the target: nothing sees it and nothing can take it back.
+    #[serde(default)]
+    pub outward: Vec<FunctionName>,
     /// Columns that come out as they are, by their place in the result.
     pub shows: Vec<Shown>,
     /// Places in the result where the target's own catalog may hold a secret: they are shown as NULL, whatever the grant.
@@ -38,6 +41,7 @@ impl Statement {
             relations: Vec::new(),
             accesses: Vec::new(),
             calls: Vec::new(),
+            outward: Vec::new(),
             shows: Vec::new(),
             hides: Vec::new(),
             because: None,

@@ -458,6 +458,16 @@ mod tests {
         let calls = || Statement { calls: vec!["app.f(integer)".parse().unwrap()], ..of(Effect::Read, None) };
         assert_eq!(code(&write, calls()), Some(Code::UnknownFunction));
         assert_eq!(code(&whole, calls()), None);
+        for effect in [Effect::Read, Effect::Opaque] {
+            let leaves = || {
+                let named = vec!["app.f(integer)".parse().unwrap()];
+                Statement { calls: named.clone(), outward: named, ..Statement::new(effect, "DO") }
+            };
+            assert_eq!(code(&whole, leaves()), Some(Code::UnknownFunction));
+            let mut naming = whole.clone();
+            naming.bounds.functions = vec!["app.f(int)".parse().unwrap()];
+            assert_eq!(code(&naming, leaves()), None);
+        }
     }
 
     #[test]

@@ -43,10 +43,12 @@ pub(crate) fn outside<'a>(grant: &'a Grant, statement: &'a Statement) -> Option<
         .or_else(|| statement.accesses.iter().find_map(|access| outside_access(grant, access)))
         .or_else(|| statement.accesses.iter().find_map(|access| planned(grant, statement, access)))
         .or_else(|| {
-            // What a function of a grant of the whole database writes is captured with the rest, and it may read all.
-            let captured = grant.effects.write && is_whole(grant);
+            // What a function of a grant of the whole database writes is captured with the rest, and it may read all;
+            // not so what leaves the transaction.
+            let whole = grant.effects.write && is_whole(grant);
+            let captured = |call: &FunctionName| whole && !statement.outward.contains(call);
             let covered =
-                |call: &FunctionName| captured || grant.bounds.functions.iter().any(|named| named.covers(call));
+                |call: &FunctionName| captured(call) || grant.bounds.functions.iter().any(|named| named.covers(call));
             statement.calls.iter().find(|call| !covered(call)).map(Outside::Function)
         })
 }

@@ -5,6 +5,7 @@
 
 mod conversion;
 mod index;
+mod inside;
 #[doc(hidden)]
 pub mod keep;
 mod kin;
@@ -201,6 +202,5 @@ fn is_guarded(function: &FunctionRow) -> bool {
     }
     let Some(extension) = &function.extension else { return true };
     let harmless = HARMLESS.lines().any(|line| line.split_once(": ").is_some_and(|(name, _)| name == extension));
-    let random = matches!(extension.as_str(), "pgcrypto" | "uuid-ossp");
-    !harmless || (function.volatile && !random) || function.definer
+    !harmless || (function.volatile && !inside::is_listed(function)) || function.definer || function.outward
 }

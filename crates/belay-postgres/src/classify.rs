@@ -10,6 +10,7 @@
 
 mod cache;
 
+mod code;
 mod context;
 mod definition;
 mod findings;

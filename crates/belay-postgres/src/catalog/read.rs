@@ -135,8 +135,9 @@ fn function(row: &Row) -> Result<FunctionRow, ReadError> {
         volatile: row.try_get(8)?,
         definer: row.try_get(9)?,
         native: row.try_get(10)?,
-        extension: row.try_get(11)?,
-        owner: row.try_get(12)?,
+        outward: row.try_get(11)?,
+        extension: row.try_get(12)?,
+        owner: row.try_get(13)?,
     })
 }
 

@@ -121,6 +121,9 @@ pub struct FunctionRow {
     pub definer: bool,
     /// Written in C or built in: installed by a superuser.
     pub native: bool,
+    /// What it does may be in no transaction of the target: it runs in an untrusted language, or is native, volatile and
+    /// not known to stay inside; or it calls one that does, as far as the catalog knows of it.
+    pub outward: bool,
     /// The extension it belongs to.
     pub extension: Option<String>,
     /// Who owns it.

@@ -32,6 +32,7 @@ impl Classifier {
             if catalog.is_guarded(function.id) {
                 let name = name_of(function);
                 if !statement.calls.contains(&name) {
+                    statement.outward.extend(function.outward.then(|| name.clone()));
                     statement.calls.push(name);
                 }
             } else if let Some(why) = self.functions.known("pg_catalog", &function.name).refused_unseen() {

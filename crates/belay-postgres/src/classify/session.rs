@@ -32,8 +32,6 @@ pub(super) fn of(kind: &NodeEnum) -> Option<Statement> {
         NodeEnum::NotifyStmt(_) => {
             refused(Effect::Write, "NOTIFY", Code::WriteInReadOnly, "it sends to other sessions")
         }
-        NodeEnum::DoStmt(_) => refused(Effect::Opaque, "DO", Code::Opaque, "it runs code that Belay does not read"),
-        NodeEnum::CallStmt(_) => refused(Effect::Opaque, "CALL", Code::Opaque, "it runs code that Belay does not read"),
         _ => return None,
     })
 }

@@ -2,7 +2,7 @@
 
 use super::reader::Reader;
 use super::walk::{self, query};
-use super::{PathChange, definition, session};
+use super::{PathChange, code, definition, session};
 use belay_model::{Code, Effect, Statement};
 use pg_query::protobuf::{
     CopyStmt, DeclareCursorStmt, DefElem, DropStmt, ExecuteStmt, ExplainStmt, LockStmt, Node, ObjectType, PrepareStmt,
@@ -58,6 +58,8 @@ fn of_kind(reader: Reader<'_>, kind: &NodeEnum, purpose: Purpose) -> Read {
         }
         NodeEnum::ExecuteStmt(execute) => of_execute(reader, execute),
         NodeEnum::CopyStmt(copy) => of_copy(reader, copy),
+        NodeEnum::DoStmt(block) => code::of_do(reader, block),
+        NodeEnum::CallStmt(call) => code::of_call(reader, call),
         NodeEnum::LockStmt(lock) => of_lock(reader, lock),
         NodeEnum::TruncateStmt(truncate) => of_truncate(reader, truncate),
         NodeEnum::DropStmt(drop) if drop.remove_type == ObjectType::ObjectTable as i32 => {
@@ -153,6 +155,7 @@ fn of_prepare(reader: Reader<'_>, prepare: &PrepareStmt) -> Read {
         read.statement = types;
     } else {
         read.statement.calls.extend(types.calls);
+        read.statement.outward.extend(types.outward);
     }
     wrapped("PREPARE", read)
 }

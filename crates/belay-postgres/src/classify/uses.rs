@@ -38,6 +38,8 @@ struct Use<'a> {
 pub(super) struct Reached {
     pub(super) accesses: Vec<Access>,
     pub(super) calls: Vec<FunctionName>,
+    /// Those of them that may leave the transaction.
+    pub(super) outward: Vec<FunctionName>,
     /// The database's own functions that change something, by their names: views call them.
     pub(super) own_calls: Vec<String>,
     /// The database's own relations that views read.
@@ -131,6 +133,9 @@ impl<'a> Uses<'a> {
         for function in calls.into_iter().filter_map(|id| catalog.function_by_id(id)) {
             if catalog.is_guarded(function.id) {
                 reached.calls.push(name_of(function));
+                if function.outward {
+                    reached.outward.push(name_of(function));
+                }
             } else if function.id < FIRST_USER_ID {
                 reached.own_calls.push(function.name.clone());
             }

@@ -120,6 +120,7 @@ impl<'a> Walk<'a> {
         let mut statement = self.findings.into_statement(verb);
         statement.accesses = reached.accesses;
         statement.calls = reached.calls;
+        statement.outward = reached.outward;
         statement.shows = shows;
         statement.hides = hides;
         statement

@@ -131,8 +131,11 @@ impl Parts {
     }
 
     /// An aggregate is what its parts are. A function is volatile where its defaults of arguments, or its body in
-    /// standard SQL, call a volatile one, whatever it says of itself.
+    /// standard SQL, call a volatile one, whatever it says of itself; likewise where one of them leaves the transaction.
     fn settle_functions(&mut self) {
+        for function in &mut self.functions {
+            function.outward |= crate::catalog::inside::leaves(function);
+        }
         let places: HashMap<u32, usize> =
             self.functions.iter().enumerate().map(|(place, row)| (row.id, place)).collect();
         let mut callers: HashMap<u32, Vec<u32>> = HashMap::new();
@@ -146,18 +149,18 @@ impl Parts {
                 self.functions[*place].native &= native;
             }
         }
-        let volatile: Vec<u32> = self
-            .functions
-            .iter()
-            .filter(|row| row.volatile && callers.contains_key(&row.id))
-            .map(|row| row.id)
-            .collect();
-        let mut seen = HashSet::new();
-        for start in volatile {
-            spread(start, |id| callers.get(&id).into_iter().flatten().copied(), &mut seen);
+        let above = |is: fn(&FunctionRow) -> bool, functions: &[FunctionRow]| {
+            let mut seen = HashSet::new();
+            for start in functions.iter().filter(|row| is(row) && callers.contains_key(&row.id)) {
+                spread(start.id, |id| callers.get(&id).into_iter().flatten().copied(), &mut seen);
+            }
+            seen.iter().filter_map(|id| places.get(id).copied()).collect::<Vec<_>>()
+        };
+        for place in above(|row| row.volatile, &self.functions) {
+            self.functions[place].volatile = true;
         }
-        for place in seen.iter().filter_map(|id| places.get(id)) {
-            self.functions[*place].volatile = true;
+        for place in above(|row| row.outward, &self.functions) {
+            self.functions[place].outward = true;
         }
     }
 

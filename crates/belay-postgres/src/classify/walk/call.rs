@@ -114,6 +114,16 @@ impl<'a> Walk<'a> {
         named.filter(|function| fits(catalog, function, kinds)).collect()
     }
 
+    /// Code that is not read may run routines of this name. Only those that leave the transaction matter: what others do
+    /// is seen at its end.
+    pub(in crate::classify) fn may_leave_by(&mut self, schema: Option<&str>, name: &str) {
+        let Some(catalog) = self.context.catalog else { return };
+        let reached = |row: &&FunctionRow| row.outward && schema.is_none_or(|schema| row.schema == schema);
+        for function in catalog.functions(name).filter(reached) {
+            self.uses.call(function.id);
+        }
+    }
+
     /// What the grammar writes as a call of `pg_catalog`'s and older servers read as an ordinary name.
     fn keyword(&mut self, name: &str) {
         match name {
