@@ -54,7 +54,7 @@ pub async fn strategy(target: &mut dyn Ask, changes: &[TableChange]) -> Result<S
 
 /// Whether these changes could be reverted with `strategy`: for the time before anything is committed.
 pub async fn can_revert(target: &mut dyn Ask, strategy: Strategy, changes: &[TableChange]) -> Result<(), Irreversible> {
-    match target.ask(&obstacles(strategy, changes)).await?.into_iter().next() {
+    match target.ask(&in_the_way(strategy, changes)).await?.into_iter().next() {
         None => Ok(()),
         Some(row) => Err(obstacle(&row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>())),
     }
@@ -69,7 +69,7 @@ pub(super) async fn settle(in_target: &Client, how: &How, wanted: &[Wanted]) -> 
         let version = texts(&sql::rows(in_target, VERSION).await?);
         strongest(&texts(&sql::rows(in_target, &may(&version, &changes)).await?))
     };
-    match texts(&sql::rows(in_target, &obstacles(strategy, &changes)).await?).into_iter().next() {
+    match texts(&sql::rows(in_target, &in_the_way(strategy, &changes)).await?).into_iter().next() {
         None => Ok(strategy),
         Some(row) => Err(obstacle(&row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>()).into()),
     }
@@ -172,6 +172,26 @@ fn flag(rows: &[Vec<Option<String>>], at: usize) -> bool {
     rows.first().and_then(|row| row.get(at)).is_some_and(|flag| flag.as_deref() == Some("t"))
 }
 
+/// What keeps these changes from being put back with `strategy`, one row each: kind, name, table.
+fn in_the_way(strategy: Strategy, changes: &[TableChange]) -> String {
+    format!("{}; {}", rights(changes), obstacles(strategy, changes))
+}
+
+/// What the role may not do that every revert does: temporary tables hold the images, and rows are locked, put in, changed
+/// and removed.
+fn rights(changes: &[TableChange]) -> String {
+    format!(
+        "SELECT 'temporary', '', '' WHERE NOT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY')
+        UNION ALL (SELECT 'right', p.name, n.nspname || '.' || c.relname FROM {}
+            JOIN pg_catalog.pg_class c ON c.oid = w.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+            CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) p (name)
+            WHERE NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+                OR NOT pg_catalog.has_table_privilege(c.oid, p.name)
+            ORDER BY 3, 2 LIMIT 1)",
+        events(changes)
+    )
+}
+
 /// Triggers and rules that would act, and tables whose triggers cannot be disabled: kind, name, table.
 fn obstacles(strategy: Strategy, changes: &[TableChange]) -> String {
     let modes = if strategy == Strategy::Replica { "('A', 'R')" } else { "('O', 'A')" };
@@ -197,8 +217,19 @@ fn obstacles(strategy: Strategy, changes: &[TableChange]) -> String {
 
 fn obstacle(row: &[String]) -> Irreversible {
     let at = |at: usize| row.get(at).map_or("", String::as_str);
-    Irreversible::Because {
-        what: format!("the {} `{}` on {} would act when rows are put back", at(0), at(1), at(2)),
-        instead: "let Belay's role set `session_replication_role`, or own the table".to_owned(),
-    }
+    let (what, instead) = match at(0) {
+        "temporary" => (
+            "Belay's own role may not make temporary tables, which rows are put back from".to_owned(),
+            "grant TEMPORARY on the database to Belay's role in the target",
+        ),
+        "right" => (
+            format!("Belay's own role may not {} {}, and could not put its rows back", at(1), at(2)),
+            "grant SELECT, INSERT, UPDATE and DELETE on it to Belay's role in the target",
+        ),
+        kind => (
+            format!("the {kind} `{}` on {} would act when rows are put back", at(1), at(2)),
+            "let Belay's role set `session_replication_role`, or own the table",
+        ),
+    };
+    Irreversible::Because { what, instead: instead.to_owned() }
 }

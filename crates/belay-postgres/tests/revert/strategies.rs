@@ -47,6 +47,39 @@ async fn the_strongest_strategy_that_the_role_may_use_is_found_and_works() {
 }
 
 #[tokio::test]
+async fn a_right_that_the_revert_needs_is_asked_for_before() {
+    let mut bench = Bench::with(STAMPED).await;
+    let before = bench.snapshot().await;
+    let kept = bench.changed_by(&["INSERT INTO t VALUES (2, 'b')"]).await;
+    let left = bench.snapshot().await;
+    assert_ne!(before, left);
+    for (rights, lacking) in [
+        (
+            "GRANT pg_read_all_data TO other",
+            "Belay's own role may not DELETE public.t, and could not put its rows back",
+        ),
+        (
+            "GRANT SELECT, INSERT, UPDATE ON t TO other",
+            "Belay's own role may not DELETE public.t, and could not put its rows back",
+        ),
+        (
+            "GRANT INSERT, UPDATE, DELETE ON t TO other",
+            "Belay's own role may not SELECT public.t, and could not put its rows back",
+        ),
+        (
+            "GRANT pg_read_all_data, pg_write_all_data TO other; \
+             DO $$BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END$$",
+            "Belay's own role may not make temporary tables, which rows are put back from",
+        ),
+    ] {
+        bench.log_in(rights).await;
+        assert_eq!(found(&mut bench, &kept).await.1.unwrap_err(), lacking);
+        assert_eq!(bench.revert(&kept, &How::default()).await.unwrap_err().to_string(), lacking);
+        assert_eq!(bench.snapshot().await, left);
+    }
+}
+
+#[tokio::test]
 async fn triggers_of_other_events_do_not_stand_in_the_way() {
     let mut bench = Bench::with(STAMPED).await;
     let kept = bench.changed_by(&["INSERT INTO t VALUES (2, 'b')"]).await;

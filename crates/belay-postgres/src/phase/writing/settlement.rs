@@ -8,12 +8,12 @@ use crate::change::{denied, not_kept, settled, unsettled};
 use crate::drop_table;
 use crate::revert::{self, Strategy};
 use crate::{apply, plan};
-use belay_change::{ChangeSet, Script};
+use belay_change::{ChangeSet, Script, TableChange};
 use belay_engine::{BoxFuture, Draft, Keeper, Line, Notice, Outcome, SessionContext, Settled, Settlement, Upstream};
 use belay_model::{CHANGED_ROWS, ChangeId, Relation};
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
@@ -29,8 +29,9 @@ pub(crate) struct Ways {
     upstream: Upstream,
     catalog: Arc<CatalogCell>,
     outsider: Mutex<Option<Client>>,
-    /// Reverts may switch off all that could stand in their way: then nothing does.
-    replica: AtomicBool,
+    /// What was done to tables and can be given back whatever else changes about them, since reverts may switch off all
+    /// that could stand in their way.
+    revertible: Mutex<HashSet<Done>>,
 }
 
 impl Ways {
@@ -44,7 +45,7 @@ impl Ways {
             upstream,
             catalog,
             outsider: Mutex::new(None),
-            replica: AtomicBool::new(false),
+            revertible: Mutex::default(),
         }
     }
 
@@ -72,6 +73,11 @@ impl Ways {
         self.control().await
     }
 }
+
+/// Rows inserted, updated, deleted in the table of this number.
+type Done = (u32, [bool; 3]);
+/// So many of them are remembered.
+const MOST_DONE: usize = 10_000;
 
 /// What is known of a transaction while it is open.
 pub(super) struct Open {
@@ -194,15 +200,22 @@ async fn take(
 
 /// Refuses what could not be given back with the rights that the target's control user has.
 async fn reversible(ways: &Ways, outsider: &mut Client, set: &ChangeSet) -> Result<(), CaptureError> {
-    if ways.replica.load(Ordering::Relaxed) || set.tables.is_empty() {
+    let done = |change: &TableChange| -> Done {
+        (change.table.oid, [change.inserted > 0, change.updated > 0, change.deleted > 0])
+    };
+    let mut known = ways.revertible.lock().await;
+    if set.tables.iter().all(|change| known.contains(&done(change))) {
         return Ok(());
     }
     let strategy = revert::strategy(outsider, &set.tables).await?;
-    ways.replica.store(strategy == Strategy::Replica, Ordering::Relaxed);
     revert::can_revert(outsider, strategy, &set.tables).await.map_err(|error| match error {
         revert::Irreversible::Because { what, instead } => CaptureError::Irreversible { what, instead },
         revert::Irreversible::Unknown(error) => error,
-    })
+    })?;
+    if strategy == Strategy::Replica && known.len() < MOST_DONE {
+        known.extend(set.tables.iter().map(done));
+    }
+    Ok(())
 }
 
 /// Keeps the change, and only then commits it.
