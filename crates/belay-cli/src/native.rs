@@ -69,8 +69,9 @@ pub(crate) struct Access {
     pub(crate) secret: String,
 }
 
-/// The caller's live grant that covers what is wanted and lasts longest.
-pub(crate) async fn live_grant(client: &Client, home: &Home, wanted: &Wanted) -> Result<Option<Grant>, Failure> {
+/// The caller's live grants that cover what is wanted: the one that allows least beyond it first, and of equals the one
+/// that lasts longest.
+pub(crate) async fn live_grants(client: &Client, home: &Home, wanted: &Wanted) -> Result<Vec<Grant>, Failure> {
     let list: List<Grant> = client.get(&["grants"], &[("mine", "true")]).await?;
     kept::forget_others(home, &list.items);
     let now = now();
@@ -81,7 +82,30 @@ pub(crate) async fn live_grant(client: &Client, home: &Home, wanted: &Wanted) ->
             && wanted.effect.is_within(&grant.effects)
             && covers(grant, &wanted.resources)
     };
-    Ok(list.items.into_iter().filter(fits).max_by_key(|grant| grant.ends_at))
+    let mut found: Vec<Grant> = list.items.into_iter().filter(fits).collect();
+    found.sort_by_key(|grant| (effect(grant), std::cmp::Reverse(grant.ends_at)));
+    Ok(found)
+}
+
+/// The most that a grant allows.
+fn effect(grant: &Grant) -> Effect {
+    let has = |word: &str| grant.effects.iter().any(|effect| effect == word);
+    match (has("all"), has("direct"), has("write")) {
+        (true, ..) => Effect::All,
+        (false, true, _) => Effect::Direct,
+        (false, false, true) => Effect::Write,
+        (false, false, false) => Effect::Read,
+    }
+}
+
+/// How a session under a grant is called: `RO`; `PLAN` where writes are planned; `RW` where they take effect; or `ALL`.
+pub(crate) fn mode(grant: &Grant) -> &'static str {
+    match effect(grant) {
+        Effect::All => "ALL",
+        Effect::Direct => "RW",
+        Effect::Write => "PLAN",
+        Effect::Read => "RO",
+    }
 }
 
 /// Whether the grant names all that is wanted.
@@ -202,17 +226,6 @@ impl Access {
         )
     }
 
-    /// `RO`; `PLAN` where writes are planned; `RW` where they take effect; or `ALL`.
-    pub(crate) fn mode(&self) -> &'static str {
-        let has = |word: &str| self.grant.effects.iter().any(|effect| effect == word);
-        match (has("all"), has("direct"), has("write")) {
-            (true, ..) => "ALL",
-            (false, true, _) => "RW",
-            (false, false, true) => "PLAN",
-            (false, false, false) => "RO",
-        }
-    }
-
     /// When the grant ends, in seconds since 1970.
     pub(crate) fn ends_at_seconds(&self) -> i64 {
         self.grant.ends_at.timestamp().0.div_euclid(1_000_000)
@@ -246,6 +259,6 @@ mod tests {
             "[orders]\nhost=localhost\nport=6432\nuser=ann+g_1\ndbname=orders\npassword=bly_x\n\
              sslmode=verify-full\nsslrootcert=/home/ann/ca.pem\n"
         );
-        assert_eq!(access().mode(), "RO");
+        assert_eq!(mode(&access().grant), "RO");
     }
 }

@@ -69,6 +69,8 @@ pub struct Reversion {
     pub images: Box<dyn Images>,
     /// Give back what is in nobody's way, instead of nothing, where rows have changed since.
     pub keep_conflicts: bool,
+    /// Leave rows alone that are as they were before already, instead of counting them as changed since.
+    pub keep_restored: bool,
     /// Only these tables and rows; empty for all.
     pub only: Vec<Only>,
     /// Find out what would happen, and roll back.
@@ -105,7 +107,12 @@ pub enum Reverted {
         conflicts: Vec<Conflict>,
     },
     /// Rows have changed since: nothing was done.
-    Conflicts(Vec<Conflict>),
+    Conflicts {
+        /// Some of them.
+        rows: Vec<Conflict>,
+        /// Some are as they were before already, and would not be in the way with `keep_restored`.
+        restored: bool,
+    },
     /// It cannot be done; nothing was done.
     Refused(Denial),
     /// The connection was lost during COMMIT. What was written is kept under this id.

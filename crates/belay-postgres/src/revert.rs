@@ -97,7 +97,7 @@ pub async fn revert<'c>(
     let mut restored = catalog::restored(in_target, &tables).await?;
     let mut inverse = Inverse::new(sink, how.images);
     // Where all is to be put back, what is read is what is done.
-    let whole = how.only.is_empty() && !how.keep_conflicts;
+    let whole = how.only.is_empty() && !how.keep_conflicts && !how.keep_restored;
     if whole {
         inverse.tables(restored.iter())?;
     }
@@ -161,13 +161,18 @@ async fn put_back_once(
 /// Locks what was left, finds conflicts, and takes their rows out where the caller wants the others put back.
 async fn keep_or_refuse(in_target: &Client, restored: &mut [Restored], how: &How) -> Result<Conflicts, RevertError> {
     let mut found = Found::new(how.samples);
+    conflict::lock(in_target, restored).await?;
+    if how.keep_restored {
+        conflict::leave_out_restored(in_target, restored).await?;
+    }
     conflict::find(in_target, restored, &mut found).await?;
     if how.keep_conflicts {
         conflict::leave_out(in_target, restored).await?;
     }
     referenced::find(in_target, restored, &mut found, how.keep_conflicts).await?;
-    let found = found.into_conflicts();
+    let mut found = found.into_conflicts();
     if !how.keep_conflicts && !found.counts.is_empty() {
+        found.restored = !how.keep_restored && conflict::leave_out_restored(in_target, restored).await?;
         return Err(RevertError::Conflict(found));
     }
     if how.keep_conflicts {

@@ -42,8 +42,18 @@ pub(crate) fn tell(what: &str, outcome: &WriteOutcome, out: &Out) -> Result<Exit
             out.next(&format!("belay review {}", change.id));
             Ok(ExitCode::SUCCESS)
         }
-        ("nothing", ..) => {
-            out.say("nothing is left to give back");
+        ("nothing", by, _) => {
+            if !out.is_for_people() {
+                out.object(outcome);
+            }
+            if !outcome.conflicts.is_empty() {
+                out.say("left as they are, because they have changed since:");
+                out.say_lines(&diff::conflicts(&outcome.conflicts));
+            }
+            out.say(&match by {
+                Some(by) => format!("{what} was given back already, by {} at {}; nothing was done", by.id, by.made_at),
+                None => format!("nothing of {what} is left to give back; nothing was done"),
+            });
             out.next("belay changes");
             Ok(ExitCode::SUCCESS)
         }
@@ -63,7 +73,11 @@ pub(crate) fn tell(what: &str, outcome: &WriteOutcome, out: &Out) -> Result<Exit
             Err(Failure::new(Exit::Conflict, message).hint(hint))
         }
         ("conflicts", ..) => {
-            out.lines(&diff::conflicts(&outcome.conflicts));
+            if out.is_for_people() {
+                out.lines(&diff::conflicts(&outcome.conflicts));
+            } else {
+                out.object(outcome);
+            }
             let message = format!("nothing was given back: rows of {what} have changed since");
             Err(Failure::new(Exit::Conflict, message).hint("leave those rows as they are: --keep-conflicts"))
         }

@@ -8,7 +8,7 @@ use crate::native::{self, Access, Effect, Wanted};
 use crate::output::Out;
 use crate::prompt;
 use belay_model::{Name, Resource, Span};
-use belay_web::shape::Bounds;
+use belay_web::shape::{Bounds, Grant};
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,8 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
+/// How many other grants are named.
+const OTHERS_MOST: usize = 5;
 /// How long before the end the terminal is told.
 const WARNINGS: [u64; 2] = [600, 60];
 /// The environment that only changes how psql shows things. Everything else that begins with `PG` could send the
@@ -57,6 +59,9 @@ pub(crate) struct Need {
     /// What is to be done
     #[arg(long, value_name = "EFFECT", value_enum, default_value = "read")]
     effect: Effect,
+    /// The grant, where there are several; without it the one that allows least, and of equals the one that lasts longest
+    #[arg(long, value_name = "GRANT", conflicts_with_all = ["resources", "effect"], add = complete::own_grants())]
+    grant: Option<String>,
     /// Do not wait for an approval
     #[arg(long)]
     no_wait: bool,
@@ -83,6 +88,9 @@ pub(crate) async fn grant(
     need: &Need,
     out: &Out,
 ) -> Result<String, Failure> {
+    if let Some(grant) = &need.grant {
+        return named(client, target, grant).await;
+    }
     let wanted = Wanted {
         target: target.clone(),
         resources: need.resources.clone(),
@@ -92,8 +100,12 @@ pub(crate) async fn grant(
         span: need.span,
         break_glass: false,
     };
-    if let Some(grant) = native::live_grant(client, home, &wanted).await? {
-        return Ok(grant.id);
+    let live = native::live_grants(client, home, &wanted).await?;
+    if let Some((grant, others)) = live.split_first() {
+        if !others.is_empty() {
+            out.say(&taken(grant, others));
+        }
+        return Ok(grant.id.clone());
     }
     let reason = match &need.reason {
         Some(reason) => reason.clone(),
@@ -114,6 +126,23 @@ pub(crate) async fn grant(
         }
         None => Err(native::decided_against(&request)),
     }
+}
+
+/// A grant that was asked for by its id.
+async fn named(client: &Client, target: &Name, id: &str) -> Result<String, Failure> {
+    let grant: Grant = client.get(&["grants", id], &[]).await?;
+    if grant.target != target.as_str() {
+        return Err(Failure::new(Exit::Usage, format!("{} is for {}, not for {target}", grant.id, grant.target))
+            .hint(format!("belay psql {} --grant {}", grant.target, grant.id)));
+    }
+    Ok(grant.id)
+}
+
+/// `g_3 (RO, until ...) of several; others: g_4 (PLAN, until ...); choose with --grant`.
+fn taken(grant: &Grant, others: &[Grant]) -> String {
+    let told = |grant: &Grant| format!("{} ({}, until {})", grant.id, native::mode(grant), grant.ends_at);
+    let others: Vec<String> = others.iter().take(OTHERS_MOST).map(told).collect();
+    format!("taking {}; choose another with --grant: {}", told(grant), others.join(", "))
 }
 
 fn start(access: &Access, service_file: &Path, args: &[String]) -> Result<Child, Failure> {
@@ -148,7 +177,7 @@ pub(crate) fn not_started(error: &std::io::Error, target: &str) -> Failure {
 /// `orders RO 59m=> `, with the minutes counted anew at each prompt. A prompt in the user's own psqlrc wins.
 fn prompt_of(access: &Access) -> String {
     let left = format!("echo $(( ({} - $(date +%s)) / 60 ))", access.ends_at_seconds());
-    format!("{} {} %`{left}`m%R%x%# ", access.grant.target, access.mode())
+    format!("{} {} %`{left}`m%R%x%# ", access.grant.target, native::mode(&access.grant))
 }
 
 /// Stays beside psql: passes signals on and warns before the end.

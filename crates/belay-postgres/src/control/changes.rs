@@ -117,16 +117,18 @@ async fn keep_and_commit(
 
 /// `back` are tables that were brought back in the transaction that is open already.
 async fn give_back(client: &mut Client, order: Reversion, back: Option<Back>, keeper: &dyn Keeper) -> Reverted {
-    let Reversion { set, mut images, keep_conflicts, only, dry_run, .. } = order;
+    let Reversion { set, mut images, keep_conflicts, keep_restored, only, dry_run, .. } = order;
     let only = only.into_iter().map(|only| revert::Only { table: only.table, keys: only.keys }).collect();
-    let how = How { keep_conflicts, only, ..How::default() };
+    let how = How { keep_conflicts, keep_restored, only, ..How::default() };
     let mut draft = match keeper.open() {
         Ok(draft) => draft,
         Err(error) => return Reverted::Refused(not_kept(&error.to_string())),
     };
     let done = match revert::revert(client, &set, &mut *images, &mut *draft, &how).await {
         Ok(done) => done,
-        Err(RevertError::Conflict(found)) => return Reverted::Conflicts(conflicts(&found)),
+        Err(RevertError::Conflict(found)) => {
+            return Reverted::Conflicts { rows: conflicts(&found), restored: found.restored };
+        }
         Err(error) => return Reverted::Refused(reverting(&error)),
     };
     let (mut set, left) = (done.changes().clone(), conflicts(done.kept()));

@@ -60,12 +60,16 @@ impl Found {
     }
 }
 
-/// Locks the rows that were left and finds those that are changed or gone, and keys that are in use again.
-pub(super) async fn find(in_target: &Client, restored: &mut [Restored], found: &mut Found) -> Result<(), RevertError> {
+/// Locks the rows that were left.
+pub(super) async fn lock(in_target: &Client, restored: &mut [Restored]) -> Result<(), RevertError> {
     for table in restored.iter() {
         in_target.batch_execute(&hits(table)).await?;
     }
-    load::count(in_target, restored).await?;
+    load::count(in_target, restored).await
+}
+
+/// Finds locked rows that are changed or gone, and keys that are in use again.
+pub(super) async fn find(in_target: &Client, restored: &[Restored], found: &mut Found) -> Result<(), RevertError> {
     for table in restored.iter() {
         let (old, new, hit, pairs) = (table.old_images(), table.new_images(), table.hits(), table.pairs_table());
         let shown = table.shown();
@@ -99,6 +103,37 @@ pub(super) async fn find(in_target: &Client, restored: &mut [Restored], found: &
         }
     }
     Ok(())
+}
+
+/// Takes out rows that are as they were before already, and says whether there are any. A row that the change made and
+/// that is gone is one of them only where all that the change removed is back: else it may be the same row under
+/// another key. Rows without a key cannot be told apart.
+pub(super) async fn leave_out_restored(in_target: &Client, restored: &mut [Restored]) -> Result<bool, RevertError> {
+    let mut any = false;
+    for table in restored.iter() {
+        if table.key.is_empty() {
+            continue;
+        }
+        let (old, hit, pairs) = (table.old_images(), table.hits(), table.pairs_table());
+        let now = image("belay_t.*");
+        let back = format!("{} AND {now} COLLATE \"C\" = belay_o.img", taken(table));
+        let new = format!(
+            "SELECT h.n FROM {hit} h JOIN {pairs} p ON p.w = h.n JOIN {old} belay_o ON belay_o.n = p.o
+                JOIN ONLY {} belay_t ON belay_t.ctid = h.c WHERE NOT h.same AND {now} COLLATE \"C\" = belay_o.img
+            UNION ALL SELECT belay_w.n FROM {} belay_w
+                WHERE NOT EXISTS (SELECT FROM {hit} h WHERE h.n = belay_w.n)
+                AND NOT EXISTS (SELECT FROM {pairs} p WHERE p.w = belay_w.n)
+                AND NOT EXISTS (SELECT FROM {old} o WHERE NOT EXISTS (SELECT FROM {pairs} p WHERE p.o = o.n)
+                    AND o.n NOT IN (SELECT belay_o.n {back}))",
+            table.sql,
+            table.new_images(),
+        );
+        any |= take_out(in_target, table, &new, &format!("SELECT belay_o.n {back}")).await?;
+    }
+    if any {
+        load::count(in_target, restored).await?;
+    }
+    Ok(any)
 }
 
 /// Which rows are what was left. After a wait for somebody else's lock the row is looked at as it is then.
@@ -158,8 +193,8 @@ pub(super) async fn leave_out(in_target: &Client, restored: &[Restored]) -> Resu
 }
 
 /// Takes images out by their numbers, and with each the other image of the same row. Rows without a key cannot be told
-/// apart, so that all of a table stay as they are where one of them does.
-pub(super) async fn take_out(in_target: &Client, table: &Restored, new: &str, old: &str) -> Result<(), RevertError> {
+/// apart, so that all of a table stay as they are where one of them does. Says whether there were any.
+pub(super) async fn take_out(in_target: &Client, table: &Restored, new: &str, old: &str) -> Result<bool, RevertError> {
     let (old_images, new_images, pairs) = (table.old_images(), table.new_images(), table.pairs_table());
     let out = if table.key.is_empty() {
         format!(
@@ -172,14 +207,18 @@ pub(super) async fn take_out(in_target: &Client, table: &Restored, new: &str, ol
             UNION ALL SELECT p.w, s.o FROM ({old}) s (o) LEFT JOIN {pairs} p ON p.o = s.o"
         )
     };
+    in_target.batch_execute(&format!("CREATE TEMP TABLE belay_out ON COMMIT DROP AS {out}")).await?;
+    let any = sql::number(in_target, "SELECT pg_catalog.count(*) FROM pg_temp.belay_out").await? > 0;
     let all = format!(
-        "CREATE TEMP TABLE belay_out ON COMMIT DROP AS {out};
-        DELETE FROM {old_images} x USING pg_temp.belay_out u WHERE x.n = u.o;
+        "DELETE FROM {old_images} x USING pg_temp.belay_out u WHERE x.n = u.o;
         DELETE FROM {new_images} x USING pg_temp.belay_out u WHERE x.n = u.w;
         DELETE FROM {} x USING pg_temp.belay_out u WHERE x.n = u.w;
-        DELETE FROM {pairs} x USING pg_temp.belay_out u WHERE x.w = u.w;
-        DROP TABLE pg_temp.belay_out",
+        DELETE FROM {pairs} x USING pg_temp.belay_out u WHERE x.w = u.w",
         table.hits()
     );
-    Ok(in_target.batch_execute(&all).await?)
+    if any {
+        in_target.batch_execute(&all).await?;
+    }
+    in_target.batch_execute("DROP TABLE pg_temp.belay_out").await?;
+    Ok(any)
 }

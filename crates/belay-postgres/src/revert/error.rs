@@ -86,6 +86,8 @@ pub struct Conflicts {
     pub counts: Vec<ConflictCount>,
     /// Some of them, at most as many for each table and kind as were asked for.
     pub samples: Vec<Conflict>,
+    /// Some rows are as they were before already, and would not stand against it with `keep_restored`.
+    pub restored: bool,
 }
 
 /// How many rows of a table.

@@ -10,6 +10,8 @@ pub struct How {
     pub strategy: Option<Strategy>,
     /// Put back the rows that nobody changed since, and keep the others as they are.
     pub keep_conflicts: bool,
+    /// Leave rows alone that are as they were before already, instead of counting them as changed since.
+    pub keep_restored: bool,
     /// What is to be put back; everything if empty.
     pub only: Vec<Only>,
     /// How long one lock may be waited for.
@@ -27,6 +29,7 @@ impl Default for How {
         How {
             strategy: None,
             keep_conflicts: false,
+            keep_restored: false,
             only: Vec::new(),
             lock_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_mins(10),

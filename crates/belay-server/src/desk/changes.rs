@@ -199,13 +199,13 @@ impl Desk {
     }
 
     /// The committed changes of what is to be given back, newest first: one change, what came of a plan, or all of a
-    /// session since a moment.
+    /// session since a moment. And those of the session that were given back before.
     pub(crate) async fn changes_to_revert(
         &self,
         who: &Caller,
         what: &str,
         since: Option<Timestamp>,
-    ) -> Result<Vec<(KeptChange, ChangeSet, String)>, DeskError> {
+    ) -> Result<(Vec<(KeptChange, ChangeSet, String)>, Vec<ChangeId>), DeskError> {
         let mut reader = self.store.reader().await?;
         let mut look = reader.look();
         let records = match what.split_once('_').map(|(kind, _)| kind) {
@@ -224,12 +224,15 @@ impl Desk {
             _ => vec![pick::change(&mut look, &who.principal, what).await?],
         };
         let several = what.starts_with("s_");
-        let mut found = Vec::new();
+        let (mut found, mut already) = (Vec::new(), Vec::new());
         for record in records {
             may(&who.principal, Action::Revert, &record.change.principal)?;
-            let skip = several && (record.change.state != ChangeState::Committed || !record.reverted_by.is_empty());
-            let skip = skip || since.is_some_and(|since| record.change.made_at < since);
-            if skip || (several && !record.change.reverts.is_empty()) {
+            let skip = several && (record.change.state != ChangeState::Committed || !record.change.reverts.is_empty());
+            if skip || since.is_some_and(|since| record.change.made_at < since) {
+                continue;
+            }
+            if several && !record.reverted_by.is_empty() {
+                already.push(record.change.id);
                 continue;
             }
             if record.change.state != ChangeState::Committed {
@@ -247,6 +250,9 @@ impl Desk {
             found.push((record.change, set, file));
         }
         let Some((first, ..)) = found.first() else {
+            if !already.is_empty() {
+                return Ok((found, already));
+            }
             return Err(DeskError::Conflict {
                 message: format!("nothing of `{what}` is there to be given back"),
                 hint: "belay changes".to_owned(),
@@ -259,7 +265,7 @@ impl Desk {
                 hint: "belay changes; then belay revert them one by one".to_owned(),
             });
         }
-        Ok(found)
+        Ok((found, already))
     }
 
     /// Whether the caller holds a live grant under which this may be given back without asking anybody.

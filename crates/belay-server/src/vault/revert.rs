@@ -8,7 +8,7 @@ use super::keeper::PlanOf;
 use super::{Applying, Vault, beside, failed, unreadable};
 use crate::changes::ChangeFiles;
 use crate::desk::{Caller, ChangeView, DeskError, Origin, PlanView, RevertOrder, RevertPart};
-use belay_change::{ChangeSet, Images, Script, Side, Summary, Taken, summarize};
+use belay_change::{ChangeSet, Images, Means, Script, Side, Summary, Taken, summarize};
 use belay_engine::{Conflict, Draft, Only, Outcome, Reversion, Reverted};
 use belay_model::{ChangeId, Denial, KeptChange, PlanId, Timestamp};
 use belay_store::PlanRecord;
@@ -39,9 +39,18 @@ pub struct RevertWish {
 pub enum Reverting {
     /// Committed; the rows are byte for byte as they were.
     Done {
-        /// The change that did it; `None` where nothing was left to do.
-        change: Option<Box<ChangeView>>,
+        /// The change that did it.
+        change: Box<ChangeView>,
         /// The changes that were given back.
+        reverts: Vec<ChangeId>,
+        /// Rows that were left as they are.
+        left: Vec<Conflict>,
+    },
+    /// Nothing is left to be given back; nothing was done.
+    Nothing {
+        /// The last change that gave some of it back, if Belay did.
+        by: Option<Box<ChangeView>>,
+        /// What was to be given back.
         reverts: Vec<ChangeId>,
         /// Rows that were left as they are.
         left: Vec<Conflict>,
@@ -71,10 +80,13 @@ pub enum Reverting {
 }
 
 /// Changes that are given back as one.
+#[derive(Default)]
 struct Together {
     changes: Vec<KeptChange>,
     sets: Vec<ChangeSet>,
     files: Vec<String>,
+    /// Changes of the session that were given back before.
+    already: Vec<ChangeId>,
 }
 
 impl Vault {
@@ -82,6 +94,9 @@ impl Vault {
     /// approve.
     pub async fn revert(&self, who: &Caller, wish: RevertWish) -> Result<Reverting, DeskError> {
         let together = self.together(who, &wish.what, wish.since).await?;
+        if together.changes.is_empty() && !together.already.is_empty() {
+            return self.nothing(who, together.already, Vec::new()).await;
+        }
         let set = together.set();
         let newest = together.newest()?;
         let order = RevertOrder {
@@ -107,7 +122,7 @@ impl Vault {
     pub(super) async fn apply_revert(&self, who: &Caller, record: &PlanRecord) -> Result<Applying, DeskError> {
         let order: RevertOrder = serde_json::from_str(record.revert.as_deref().unwrap_or_default())
             .map_err(|error| DeskError::Store(format!("a plan cannot be read: {error}")))?;
-        let mut together = Together { changes: Vec::new(), sets: Vec::new(), files: Vec::new() };
+        let mut together = Together::default();
         for change in &order.changes {
             let one = self.together(who, &change.to_string(), None).await?;
             together.changes.extend(one.changes);
@@ -126,14 +141,14 @@ impl Vault {
     }
 
     async fn together(&self, who: &Caller, what: &str, since: Option<Timestamp>) -> Result<Together, DeskError> {
-        let found = self.desk.changes_to_revert(who, what, since).await?;
+        let (found, already) = self.desk.changes_to_revert(who, what, since).await?;
         if found.len() > TOGETHER_MOST {
             return Err(DeskError::Conflict {
                 message: format!("`{what}` has more than {TOGETHER_MOST} changes to give back"),
                 hint: "give the newest back first: --since TIME".to_owned(),
             });
         }
-        let mut together = Together { changes: Vec::new(), sets: Vec::new(), files: Vec::new() };
+        let mut together = Together { already, ..Together::default() };
         for (change, set, file) in found {
             together.changes.push(change);
             together.sets.push(set);
@@ -149,6 +164,28 @@ impl Vault {
         origin: &Origin,
         dry_run: bool,
     ) -> Result<Reverted, DeskError> {
+        let mut reverted = self.give_back_once(together, order, origin, dry_run, false).await?;
+        // What was given back in part before is not in the way of the rest.
+        if let Reverted::Conflicts { restored: true, .. } = reverted {
+            reverted = self.give_back_once(together, order, origin, dry_run, true).await?;
+        }
+        if let Reverted::Done { left: conflicts, .. }
+        | Reverted::Would { conflicts, .. }
+        | Reverted::Conflicts { rows: conflicts, .. } = &mut reverted
+        {
+            self.masked(&origin.target, &origin.database).await?.cover_conflicts(conflicts);
+        }
+        Ok(reverted)
+    }
+
+    async fn give_back_once(
+        &self,
+        together: &Together,
+        order: &RevertOrder,
+        origin: &Origin,
+        dry_run: bool,
+        keep_restored: bool,
+    ) -> Result<Reverted, DeskError> {
         let only = |part: &RevertPart| Only { table: part.table.clone(), keys: part.keys.clone() };
         let (images, set) = (together.images(self.files.clone()), together.set());
         let reversion = Reversion {
@@ -156,19 +193,13 @@ impl Vault {
             set,
             images: Box::new(images),
             keep_conflicts: order.keep_conflicts,
+            keep_restored: keep_restored || order.keep_conflicts,
             only: order.only.iter().map(only).collect(),
             dry_run,
         };
         let control = self.control(&origin.target).await?;
         let reverted = control.changes().revert(reversion, self.keeper_of(origin.clone())).await;
-        let mut reverted = reverted.map_err(|error| failed(&origin.target, &error))?;
-        if let Reverted::Done { left: conflicts, .. }
-        | Reverted::Would { conflicts, .. }
-        | Reverted::Conflicts(conflicts) = &mut reverted
-        {
-            self.masked(&origin.target, &origin.database).await?.cover_conflicts(conflicts);
-        }
-        Ok(reverted)
+        reverted.map_err(|error| failed(&origin.target, &error))
     }
 
     async fn told(
@@ -180,15 +211,14 @@ impl Vault {
         dry_run: bool,
     ) -> Result<Reverting, DeskError> {
         match reverted {
-            Reverted::Done { change, left, .. } => {
-                let change = match change {
-                    Some(change) => {
-                        self.desk.settle_change(change, Outcome::Committed).await?;
-                        Some(Box::new(self.desk.kept_change(who, &change.to_string()).await?))
-                    }
-                    None => None,
-                };
+            Reverted::Done { change: Some(change), left, .. } => {
+                self.desk.settle_change(change, Outcome::Committed).await?;
+                let change = Box::new(self.desk.kept_change(who, &change.to_string()).await?);
                 Ok(Reverting::Done { change, reverts: order.changes, left })
+            }
+            Reverted::Done { change: None, left, .. } => self.nothing(who, order.changes, left).await,
+            Reverted::Would { set, conflicts, .. } if changes_nothing(&set) => {
+                self.nothing(who, order.changes, conflicts).await
             }
             Reverted::Would { set, draft, conflicts } if dry_run => {
                 let masked = self.masked(&origin.target, &origin.database).await?;
@@ -206,7 +236,7 @@ impl Vault {
                 let plan = self.keep_plan(&origin, draft, &set, script, of).await?;
                 Ok(Reverting::Planned(Box::new(self.desk.plan(who, &plan.id.to_string()).await?)))
             }
-            Reverted::Conflicts(rows) => Ok(Reverting::Conflicts { rows, reverts: order.changes }),
+            Reverted::Conflicts { rows, .. } => Ok(Reverting::Conflicts { rows, reverts: order.changes }),
             Reverted::Refused(denial) => Ok(Reverting::Refused(denial)),
             Reverted::Unknown(change) => {
                 self.desk.settle_change(change, Outcome::Unknown).await?;
@@ -214,6 +244,27 @@ impl Vault {
             }
         }
     }
+}
+
+impl Vault {
+    /// Nothing is left, and who has seen to that.
+    async fn nothing(&self, who: &Caller, reverts: Vec<ChangeId>, left: Vec<Conflict>) -> Result<Reverting, DeskError> {
+        let mut by = None;
+        for change in &reverts {
+            by = by.max(self.desk.kept_change(who, &change.to_string()).await?.reverted_by.into_iter().max());
+        }
+        // Another's change may not be for this person to see.
+        let by = match by {
+            Some(by) => self.desk.kept_change(who, &by.to_string()).await.ok().map(Box::new),
+            None => None,
+        };
+        Ok(Reverting::Nothing { by, reverts, left })
+    }
+}
+
+fn changes_nothing(set: &ChangeSet) -> bool {
+    // A table that comes back out of the trash changes no rows.
+    set.tables.iter().all(|table| table.inserted + table.updated + table.deleted == 0 && table.means != Means::Trash)
 }
 
 /// A caller who goes away in the middle leaves nothing half done.

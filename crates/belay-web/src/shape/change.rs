@@ -219,7 +219,7 @@ pub struct WriteOutcome {
     /// run; `differs` or `conflicts`, where rows have changed and nothing was done; `unknown`, where the connection was
     /// lost while it committed.
     pub outcome: String,
-    /// The change that did it.
+    /// The change that did it; where `nothing` is left, the last one that gave some of it back.
     pub change: Option<KeptChange>,
     /// The plan that waits: of giving back, or with the rows that were found instead.
     pub plan: Option<Plan>,
@@ -448,12 +448,16 @@ impl WriteOutcome {
         let conflicts = |rows: Vec<Conflict>| rows.into_iter().map(RowConflict::from).collect();
         Ok(match reverting {
             Reverting::Done { change, reverts, left } => WriteOutcome {
+                change: Some((*change).into()),
                 reverts: ids(reverts),
                 conflicts: conflicts(left),
-                ..match change {
-                    Some(change) => WriteOutcome { change: Some((*change).into()), ..WriteOutcome::new("reverted") },
-                    None => WriteOutcome::new("nothing"),
-                }
+                ..WriteOutcome::new("reverted")
+            },
+            Reverting::Nothing { by, reverts, left } => WriteOutcome {
+                change: by.map(|by| (*by).into()),
+                reverts: ids(reverts),
+                conflicts: conflicts(left),
+                ..WriteOutcome::new("nothing")
             },
             Reverting::Would { rows, reverts, conflicts: found } => {
                 let reverts = ids(reverts);

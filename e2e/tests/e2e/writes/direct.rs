@@ -1,6 +1,6 @@
 //! Under a grant of `direct` writes take effect, and are given back.
 
-use super::{changes, expect, shop, text, typed};
+use super::{changes, expect, granted, shop, text, typed};
 
 #[test]
 fn a_write_tells_how_to_undo_it_and_the_undo_gives_every_row_back() {
@@ -36,7 +36,7 @@ fn a_whole_session_is_given_back_as_one_in_the_right_order() {
     let session = text(&changes(&world)[0], "session").to_owned();
     world.belay.run("alice", &["revert", &session]).ok();
     assert_eq!(world.fingerprint(), before);
-    expect(&world.belay.run("alice", &["revert", &session]), 9, "");
+    expect(&world.belay.run("alice", &["revert", &session]), 0, "was given back already, by c_8 at 20");
 }
 
 #[test]
@@ -68,11 +68,15 @@ fn some_rows_of_a_change_are_given_back_and_the_others_afterwards() {
     let some = world.belay.run("alice", &["revert", "c_1", "--only", "orders:1,2"]).ok();
     assert!(some.err.contains("gave back 2 rows"), "{}", some.err);
     assert_eq!(world.direct("SELECT string_agg(id::text, ' ' ORDER BY id) FROM orders WHERE id < 5"), "1 2 4");
-    let again = world.belay.run("alice", &["revert", "c_1"]);
-    expect(&again, 9, "--keep-conflicts");
-    assert!(again.out.contains("public.orders 1: it is as it was before already"), "{}", again.out);
-    world.belay.run("alice", &["revert", "c_1", "--keep-conflicts"]).ok();
+    let rest = world.belay.run("alice", &["revert", "c_1"]).ok();
+    assert!(rest.err.contains("undo: belay revert c_3"), "{}", rest.err);
     assert_eq!(world.fingerprint(), before);
+    for again in [&["revert", "c_1"][..], &["revert", "c_1", "--dry-run"], &["revert", "c_1", "--keep-conflicts"]] {
+        let again = world.belay.run("alice", again).ok();
+        assert!(again.err.contains("c_1 was given back already, by c_3 at 20"), "{}", again.err);
+        assert!(again.err.contains("; nothing was done"), "{}", again.err);
+    }
+    assert_eq!((world.fingerprint(), changes(&world).len()), (before, 3));
     for (what, said) in [
         (&["c_1", "--only", "nosuch"][..], "nothing in `nosuch` was changed"),
         (&["c_1", "--only", "orders:77"][..], "the row `77` of public.orders was not changed"),
@@ -112,14 +116,14 @@ fn a_grant_says_how_many_rows_it_changes_at_once_and_a_rule_how_many_may_be_aske
     );
     let planned = ["request", "orders", "public.*", "--effect", "write", "-m", "a test", "--max-changed-rows", "3"];
     expect(&world.belay.run("alice", &planned), 2, "only a grant of `direct` changes rows at once");
-    let granted = |most: &str| {
+    let grant_of = |most: &str| {
         let request = world.belay.json("alice", &[&ask[..], &[most]].concat());
         let grant = world.belay.json("bob", &["approve", text(&request, "id")])["grant"].clone();
         let shown = world.belay.run("alice", &["grants", "show", text(&grant, "id")]).ok();
         assert!(shown.out.contains(&format!("changes at most {most} row")), "{}", shown.out);
         world.belay.claim("alice", text(&grant, "id"))
     };
-    let few = granted("2");
+    let few = grant_of("2");
     world.direct(
         "INSERT INTO items (order_id, product, quantity, price) SELECT 1, 'p', 1, 1 FROM generate_series(1, 6000)",
     );
@@ -132,6 +136,29 @@ fn a_grant_says_how_many_rows_it_changes_at_once_and_a_rule_how_many_may_be_aske
     assert_eq!(world.fingerprint(), before);
     let said = typed(&world, &few, "UPDATE orders SET status = 'a' WHERE id <= 2").ok();
     assert!(said.err.contains("2 rows changed in public.orders"), "{}", said.err);
-    let said = typed(&world, &granted("11000"), "UPDATE items SET price = 0").ok();
+    let said = typed(&world, &grant_of("11000"), "UPDATE items SET price = 0").ok();
     assert!(said.err.contains("11000 rows changed in public.items"), "{}", said.err);
+}
+
+#[test]
+fn of_several_grants_psql_takes_the_one_that_allows_least_and_says_so() {
+    let (world, direct) = shop("direct", &["public.*"]);
+    let update = "UPDATE orders SET status = 'x' WHERE id = 1";
+    let reads = granted(&world, "read", &["public.*"]).grant;
+    let run = |words: &[&str]| {
+        world.belay.run("alice", &[&["psql", "orders"][..], words, &["--", "-At", "-c", update]].concat())
+    };
+    let refused = run(&[]);
+    assert_ne!(refused.code, 0);
+    assert!(refused.err.contains(&format!("taking {reads} (RO, until ")), "{}", refused.err);
+    assert!(
+        refused.err.contains(&format!("choose another with --grant: {} (RW, until ", direct.grant)),
+        "{}",
+        refused.err
+    );
+    let done = run(&["--grant", &direct.grant]).ok();
+    assert!(done.err.contains("1 row changed in public.orders"), "{}", done.err);
+    let done = run(&["--effect", "direct"]).ok();
+    assert!(!done.err.contains("taking"), "{}", done.err);
+    expect(&run(&["--grant", "g_99"]), 1, "g_99");
 }
