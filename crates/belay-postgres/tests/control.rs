@@ -523,6 +523,27 @@ async fn the_check_shows_each_layer_and_its_sql_closes_the_gaps() {
     }
     let weak: Vec<_> = report.layers.iter().filter(|layer| layer.state == LayerState::Missing).collect();
     assert!(weak.is_empty(), "{weak:#?}");
+    for name in ["right to grant writes", "giving writes back"] {
+        assert_eq!(layer(&poor, name).state, LayerState::Optional, "{name}");
+    }
+    assert!(layer(&poor, "giving writes back").detail.starts_with("fire: "));
+    assert!(
+        layer(&poor, "right to grant writes").sql.iter().any(|sql| sql.contains("TRUNCATE ON TABLE public.orders"))
+    );
+    assert_eq!(layer(&report, "right to grant writes").state, LayerState::Ok, "{report:#?}");
+    if postgres.major() >= 15 {
+        assert!(layer(&report, "giving writes back").detail.starts_with("replica: "), "{report:#?}");
+        let act = "CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+            CREATE TRIGGER act BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION act();
+            ALTER TABLE orders ENABLE ALWAYS TRIGGER act; REVOKE TEMPORARY ON DATABASE orders FROM belay";
+        postgres.execute("orders", act).await;
+        let acting = control.check().await.unwrap();
+        assert!(layer(&acting, "giving writes back").detail.contains("not those of public.orders"));
+        assert_eq!(
+            layer(&acting, "right to grant writes").sql,
+            ["GRANT TEMPORARY ON DATABASE \"orders\" TO \"belay\";"]
+        );
+    }
     assert_eq!(layer(&report, "hot standby").state, LayerState::Optional, "a primary cannot be a standby");
     assert!(report.server.starts_with("PostgreSQL "));
     assert!(control.roles("belay_check_").await.unwrap().is_empty());

@@ -1,6 +1,7 @@
 //! Which protection layers are active in a target, and the SQL that would make the others so.
 
 mod facts;
+mod giving_back;
 mod trial;
 
 pub(super) use facts::Facts;
@@ -30,6 +31,8 @@ pub(super) fn report(target: &Target, facts: &Found, trial: &LoginTrial) -> Repo
     layers.push(grantable(facts));
     layers.extend(HOLES.iter().map(|hole| closed(hole, facts)));
     layers.push(row_filters(facts));
+    layers.push(giving_back::writes(facts));
+    layers.push(giving_back::strategy(facts));
     layers.push(temporary_files(facts));
     layers.push(activity(facts));
     Report { server: format!("PostgreSQL {}", facts.version), layers }

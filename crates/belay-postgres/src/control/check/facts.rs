@@ -9,13 +9,14 @@ SELECT split_part(current_setting('server_version'), ' ', 1), current_setting('s
     pg_is_in_recovery(), current_setting('password_encryption'), current_setting('track_activities')::bool,
     current_setting('track_counts')::bool, (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl),
     r.rolsuper, r.rolcreaterole, r.rolname::text, has_database_privilege(current_database(), 'CREATE'),
-    current_database()::text
+    current_database()::text, has_database_privilege(current_database(), 'TEMPORARY'),
+    EXISTS (SELECT FROM pg_roles m WHERE m.rolname = 'rds_superuser' AND pg_has_role(m.oid, 'USAGE'))
 FROM pg_roles r WHERE r.rolname = current_user";
 
 /// (kind, name, statement that closes it). PUBLIC's rights are asked for under that name.
 const ITEMS: &str = "
 WITH rel AS (
-    SELECT c.oid, n.oid AS nsp, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    SELECT c.oid, n.oid AS nsp, n.nspname, c.relname, c.relkind, c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relpersistence <> 't'
         AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'),
 fun AS (
@@ -34,6 +35,16 @@ item AS (
         format('GRANT USAGE ON SCHEMA %I TO %I WITH GRANT OPTION;', nspname, current_user)
     FROM rel WHERE NOT has_schema_privilege(nsp, 'USAGE WITH GRANT OPTION')
         AND NOT has_schema_privilege('public', nsp, 'USAGE')
+    UNION ALL SELECT 'not_writable', format('%I.%I', nspname, relname),
+        format('GRANT INSERT, UPDATE, DELETE, TRUNCATE ON TABLE %I.%I TO %I WITH GRANT OPTION;', nspname, relname, current_user)
+    FROM rel WHERE relkind IN ('r', 'p') AND EXISTS (SELECT FROM unnest('{INSERT,UPDATE,DELETE,TRUNCATE}'::text[]) p
+        WHERE NOT has_table_privilege(oid, p || ' WITH GRANT OPTION'))
+    UNION ALL SELECT 'not_own', format('%I.%I', nspname, relname), ''
+    FROM rel WHERE relkind IN ('r', 'p') AND NOT pg_has_role(relowner, 'USAGE')
+    UNION ALL SELECT 'not_switched_off', format('%I.%I', nspname, relname), ''
+    FROM rel WHERE EXISTS (SELECT FROM pg_trigger t LEFT JOIN pg_constraint k ON k.oid = t.tgconstraint
+            WHERE t.tgrelid = rel.oid AND (k.oid IS NULL OR k.contype = 't') AND t.tgenabled IN ('A', 'R'))
+        OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = rel.oid AND r.ev_type <> '1' AND r.ev_enabled IN ('A', 'R'))
     UNION ALL SELECT 'temporary', quote_ident(current_database()),
         format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC;', current_database())
     WHERE has_database_privilege('public', current_database(), 'TEMPORARY')
@@ -78,6 +89,10 @@ pub(in crate::control) struct Found {
     pub(super) database: String,
     /// Whether it may bound the temporary files of roles.
     pub(super) may_bound_files: bool,
+    /// Whether it may make temporary tables, which a revert loads rows into.
+    pub(super) may_make_temporary: bool,
+    /// Whether it may switch triggers and rules off for a session.
+    pub(super) may_replicate: bool,
     items: Vec<Item>,
 }
 
@@ -92,6 +107,11 @@ pub(super) struct Item {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hole {
     NotGrantable,
+    NotWritable,
+    /// Of the control user.
+    NotOwn,
+    /// With triggers or rules that act in replica mode too.
+    NotSwitchedOff,
     Temporary,
     Create,
     Readable,
@@ -118,15 +138,14 @@ impl Act for Facts {
             items.push(Item { kind: kind(row.try_get(0)?), name: row.try_get(1)?, sql: row.try_get(2)? });
         }
         let (superuser, version_number): (bool, i32) = (row.try_get(7)?, row.try_get(1)?);
-        let may_bound_files = match version_number {
-            _ if superuser => true,
-            // Before, only superusers could.
-            ..150_000 => false,
-            _ => client
-                .query_typed_one("SELECT has_parameter_privilege('temp_file_limit', 'SET')", &[])
-                .await?
-                .try_get(0)?,
-        };
+        // Before, only superusers could.
+        let (mut may_bound_files, mut may_set_role) = (superuser, superuser);
+        if !superuser && version_number >= 150_000 {
+            let set = "SELECT has_parameter_privilege('temp_file_limit', 'SET'),
+                has_parameter_privilege('session_replication_role', 'SET')";
+            let row = client.query_typed_one(set, &[]).await?;
+            (may_bound_files, may_set_role) = (row.try_get(0)?, row.try_get(1)?);
+        }
         Ok(Found {
             version: row.try_get(0)?,
             version_number,
@@ -141,6 +160,8 @@ impl Act for Facts {
             may_create: row.try_get(10)?,
             database: row.try_get(11)?,
             may_bound_files,
+            may_make_temporary: row.try_get(12)?,
+            may_replicate: may_set_role || row.try_get(13)?,
             items,
         })
     }
@@ -149,6 +170,9 @@ impl Act for Facts {
 fn kind(word: &str) -> Option<Hole> {
     Some(match word {
         "not_grantable" => Hole::NotGrantable,
+        "not_writable" => Hole::NotWritable,
+        "not_own" => Hole::NotOwn,
+        "not_switched_off" => Hole::NotSwitchedOff,
         "temporary" => Hole::Temporary,
         "create" => Hole::Create,
         "readable" => Hole::Readable,
