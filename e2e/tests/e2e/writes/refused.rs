@@ -84,3 +84,40 @@ fn a_block_of_code_that_only_changes_rows_is_captured_under_a_grant_of_the_whole
     let said = world.sql(&narrow, block);
     assert!(said.err.contains("[BLY-1004]") && said.err.contains("ask for `*.*`"), "{}", said.err);
 }
+
+#[test]
+fn a_function_that_leaves_the_transaction_is_called_where_the_grant_names_it() {
+    let (world, ticket) = shop("direct", &["*.*"]);
+    let extensions = "CREATE EXTENSION dblink; CREATE EXTENSION pgcrypto; CREATE EXTENSION \"uuid-ossp\"";
+    world.direct(extensions);
+    world.direct("ALTER TABLE orders ADD COLUMN note text");
+    let before = world.fingerprint();
+    let far = format!(
+        "dblink_exec('host=127.0.0.1 port={} dbname={} user={} password={}', 'DELETE FROM items')",
+        world.postgres.port(),
+        testkit::SAMPLE_DATABASE,
+        world.postgres.superuser(),
+        world.postgres.password()
+    );
+    for sql in [
+        format!("SELECT {far}"),
+        format!("SELECT public.{far} FROM orders WHERE id = 1"),
+        format!("UPDATE orders SET note = {far} WHERE id = 1"),
+        format!("DO $$ BEGIN PERFORM {far}; END $$"),
+    ] {
+        let said = world.sql(&ticket, &sql);
+        assert!(said.code == 1 && said.err.contains("[BLY-1006]"), "{sql}: {}{}", said.out, said.err);
+        assert!(said.err.contains("dblink_exec(text, text)"), "{sql}: {}", said.err);
+        assert_eq!(world.fingerprint(), before, "{sql}");
+    }
+    let random =
+        "UPDATE orders SET note = gen_salt('bf') || uuid_generate_v4() || crypt('a', gen_salt('md5')) WHERE id = 1";
+    let said = world.sql(&ticket, random).ok();
+    assert!(said.err.contains("1 row changed in public.orders"), "{}", said.err);
+    let ask = ["request", "orders", "*.*", "--effect", "direct", "--function", "public.dblink_exec", "-m", "x"];
+    let request = world.belay.json("alice", &ask);
+    let approved = world.belay.json("bob", &["approve", super::text(&request, "id")]);
+    let naming = world.belay.claim("alice", super::text(&approved["grant"], "id"));
+    let said = world.sql(&naming, &format!("SELECT {}", far.replace("DELETE FROM items", "SELECT 1"))).err;
+    assert!(!said.contains("[BLY-"), "{said}");
+}
