@@ -27,6 +27,8 @@ const TAIL: u64 = 64;
 const MOST_PAGES: usize = 64;
 /// Indexes of a table whose ends are looked at.
 const MOST_INDEXES: usize = 8;
+/// With so many keys for each statement the new rows are looked for by what the statements say first.
+const KEYS_A_CLUE: usize = 100;
 /// Rounds in which rows are followed that refer to rows of their own table.
 const ROUNDS: usize = 16;
 /// Milliseconds for one look. A guess that leads to more is a bad one.
@@ -163,8 +165,14 @@ impl Search<'_> {
             .iter()
             .filter_map(|row| key.iter().map(|place| row.get(place).cloned()).collect())
             .collect();
-        let by_key = places::among(key, &keys, about);
-        for condition in by_key.into_iter().chain([self.pages(old)]).chain(self.told()) {
+        let by_key = places::among(key, &keys, about).into_iter().chain([self.pages(old)]);
+        // The target ponders long over a long list of keys, and few rows leave the range that a statement has named.
+        let conditions: Vec<String> = if self.clues.len() * KEYS_A_CLUE < keys.len() {
+            self.told().chain(by_key).collect()
+        } else {
+            by_key.chain(self.told()).collect()
+        };
+        for condition in conditions {
             if found.len() >= self.written.after() {
                 return Ok(());
             }

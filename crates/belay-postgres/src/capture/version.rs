@@ -25,16 +25,17 @@ impl Version {
     }
 }
 
-/// The places as an array of `tid`, quoted.
+/// The places as an array of `tid`. It stands in a query of its own, because of the elements of a constant the target
+/// would estimate each one.
 pub(super) fn places(versions: &[Version]) -> String {
     use std::fmt::Write as _;
-    let mut text = String::with_capacity(versions.len() * 16 + 20);
-    text.push_str("'{");
+    let mut text = String::with_capacity(versions.len() * 20 + 60);
+    text.push_str("(SELECT '{");
     for (at, version) in versions.iter().enumerate() {
         let comma = if at == 0 { "" } else { "," };
         // Writing into a string does not fail.
         let _ = write!(text, "{comma}\"({},{})\"", version.page, version.item);
     }
-    text.push_str("}'::pg_catalog.tid[]");
+    text.push_str("}'::pg_catalog.tid[])::pg_catalog.tid[]");
     text
 }
