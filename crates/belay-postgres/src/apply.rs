@@ -36,7 +36,8 @@ pub(crate) async fn run(
         match once(writer, outsider, script, plan, limits, &mut *draft).await {
             Ok(set) => return Ok((set, draft)),
             Err(CaptureError::Target { sqlstate, .. }) if is_passing(&sqlstate) && left > 0 => {
-                writer.batch_execute("ROLLBACK").await?;
+                // What it prepared outlives that.
+                writer.batch_execute("ROLLBACK; DEALLOCATE ALL").await?;
             }
             Err(error) => return Err(error),
         }

@@ -2,7 +2,7 @@
 
 use crate::apply;
 use crate::capture::{CaptureError, Limits};
-use crate::change::{denied, not_kept, settled};
+use crate::change::{denied, is_passing, not_kept, settled};
 use belay_change::{ChangeSet, Sampling, Script, TableChange, Taken, Tally, compare_trials, summarize};
 use belay_engine::{Draft, Keeper, Settled};
 use belay_model::{Code, Denial, PlanId};
@@ -35,7 +35,7 @@ pub(crate) async fn keep(
     let limits = Limits::default();
     let ran = apply::run(writer, outsider, &script, &set.tables, &limits, keeper).await;
     let _ = writer.batch_execute("ROLLBACK").await;
-    let (again, second) = ran.map_err(|error| settled(&error))?;
+    let (again, second) = ran.map_err(|error| settled(&of_second(error)))?;
     set.transaction = None;
     let draft = RefCell::new(draft);
     let refused = Settled::RolledBack;
@@ -44,6 +44,17 @@ pub(crate) async fn keep(
     match keeper.plan(draft.into_inner(), set.clone(), script).await {
         Ok(plan) => Ok(Planned { plan, set, lines }),
         Err(error) => Err(refused(not_kept(&error.0))),
+    }
+}
+
+/// What could be run once and fails when it is run again, on a connection of its own.
+fn of_second(error: CaptureError) -> CaptureError {
+    match error {
+        CaptureError::Target { sqlstate, message } if !is_passing(&sqlstate) => CaptureError::Irreversible {
+            what: format!("it fails when it is run again: {message} ({sqlstate})"),
+            instead: "write it so that it can be run again, or try again".to_owned(),
+        },
+        other => other,
     }
 }
 

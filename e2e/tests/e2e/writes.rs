@@ -8,6 +8,7 @@ mod direct;
 mod failing;
 mod planned;
 mod refused;
+mod replayed;
 
 use e2e::World;
 use serde_json::Value;

@@ -14,6 +14,7 @@ mod line;
 mod messages;
 mod settled;
 mod settlement;
+mod step;
 mod target;
 mod transcript;
 

@@ -52,12 +52,18 @@ pub(super) fn mixed(statements: &[Statement], open: bool) -> Option<Denial> {
     let alone = statements.len() < 2;
     let matters = open || statements.iter().any(writes);
     if !alone && matters && statements.iter().any(control) {
-        return Some(together("a transaction begins or ends in a message with other statements"));
+        let hint = if open {
+            "send COMMIT or ROLLBACK in a message of its own; in psql: -f FILE, or one -c for each"
+        } else {
+            "leave BEGIN and COMMIT out: the message is one transaction; or send each by itself, in psql with -f FILE"
+        };
+        return Some(together("a transaction begins or ends in a message with other statements", hint));
     }
     let lone =
         |statement: &&Statement| prepares(statement) || matches!(statement.verb.as_str(), "COPY FROM" | ROLE | NO_ROLE);
     if let Some(lone) = statements.iter().find(lone).filter(|_| !alone) {
-        return Some(together(&format!("{} comes in a message with other statements", lone.verb)));
+        let what = format!("{} comes in a message with other statements", lone.verb);
+        return Some(together(&what, "send them one by one"));
     }
     statements.iter().find(|statement| statement.verb.ends_with(" AND CHAIN")).map(chained)
 }
@@ -73,12 +79,12 @@ fn chained(statement: &Statement) -> Denial {
     }
 }
 
-fn together(what: &str) -> Denial {
+fn together(what: &str, hint: &str) -> Denial {
     Denial {
         code: Code::MixedMessage,
         message: format!("refused: {what}"),
         detail: format!("{} The statements were not sent to the database.", Code::MixedMessage.why()),
-        hint: "send them one by one".to_owned(),
+        hint: hint.to_owned(),
     }
 }
 

@@ -43,13 +43,15 @@ impl Writing {
         if let Some(complete) = self.complete.take() {
             self.feed(complete, now)?;
         }
+        if matches!(message.tag, b'C' | b'I' | b's') {
+            self.transcript.succeeded();
+        }
         match message.tag {
             // A batch's statements are told as they end; what a simple query did is told with the end of its transaction.
             b'C' | b'I' if matches!(self.transaction, Transaction::Own { .. }) && !self.inner.is_in_batch() => {
                 self.complete = Some(message.bytes);
                 return Ok(());
             }
-            b'C' | b'I' => self.transcript.succeeded(),
             b'E' => {
                 self.transcript.failed();
                 self.feed(message.bytes, now)?;
@@ -76,9 +78,10 @@ impl Writing {
                 self.roll_back(vec![idle()]);
                 return Ok(());
             }
-            // It was prepared and not run.
+            // It was prepared and not run, or undone to a savepoint.
             (Transaction::Own { .. }, Some(b'T')) if self.transcript.is_empty() => {
-                self.roll_back(vec![idle()]);
+                let afterwards = self.complete.take().into_iter().chain([idle()]).collect();
+                self.roll_back(afterwards);
                 return Ok(());
             }
             (Transaction::Own { .. }, Some(b'T')) => {
@@ -90,7 +93,7 @@ impl Writing {
                 return Ok(());
             }
             (_, Some(b'I')) => self.forget(),
-            (Transaction::Client { .. }, Some(b'T')) => self.transcript.succeeded(),
+            (Transaction::Client { .. }, Some(b'T')) => self.transcript.all_succeeded(),
             _ => {}
         }
         if let Some(complete) = self.complete.take() {

@@ -1,10 +1,11 @@
 //! What a transaction ran, so that it can be run again.
 
-use super::act::Act;
+use super::step::{Step, What, is_at_cursor, steps};
 use crate::wire::{bind_parameters, parameter_types, parse};
 use belay_change::{Parameter, Script, Scripted};
 use belay_model::{Relation, Statement};
-use std::collections::HashMap;
+use postgres_protocol::escape::escape_identifier;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// The longest script that is kept, in bytes of texts and values.
@@ -16,13 +17,25 @@ const NAMES: usize = 10_000;
 #[derive(Default)]
 pub(super) struct Transcript {
     prepared: HashMap<Box<[u8]>, Arc<Prepared>>,
-    bound: HashMap<Box<[u8]>, Scripted>,
+    bound: HashMap<Box<[u8]>, Portal>,
+    /// Texts of what was prepared in SQL.
+    in_sql: HashMap<String, Arc<str>>,
     /// Sent, and not known to have come to its end.
-    sent: Vec<Scripted>,
-    done: Vec<Scripted>,
+    sent: VecDeque<Step>,
+    done: Vec<Step>,
+    /// The savepoints that are there, and how much was done before each.
+    savepoints: Vec<(String, usize)>,
+    /// What was undone to a savepoint moved a cursor. Cursors stay where they were moved to.
+    moved: bool,
     size: usize,
     named: Vec<Relation>,
     unrepeatable: Option<String>,
+}
+
+struct Portal {
+    scripted: Scripted,
+    /// It has run, and goes on with its rows where it is run again.
+    started: bool,
 }
 
 struct Prepared {
@@ -44,9 +57,20 @@ impl Transcript {
             Some(b'B') => self.bound(frame),
             Some(b'E') => {
                 let name = crate::wire::execute(frame).unwrap_or_default();
-                match self.bound.get(name) {
-                    Some(scripted) => self.run(scripted.clone(), statements),
-                    None => self.unrepeatable.get_or_insert_with(|| "it runs a cursor".to_owned()).truncate(200),
+                let empty = || Scripted { text: Arc::from(""), parameters: None, data: None };
+                match self.bound.get_mut(name) {
+                    Some(portal) if portal.started => {
+                        self.sent.push_back(Step { scripted: empty(), what: What::Nothing });
+                    }
+                    Some(portal) => {
+                        portal.started = true;
+                        let scripted = portal.scripted.clone();
+                        self.run(scripted, statements);
+                    }
+                    None => {
+                        let writes = statements.iter().any(super::act::writes);
+                        self.sent.push_back(Step { scripted: empty(), what: What::ByName(writes) });
+                    }
                 }
             }
             Some(b'Q') => {
@@ -61,7 +85,7 @@ impl Transcript {
     pub(super) fn text_of(&self, frame: &[u8]) -> Option<String> {
         match frame.first() {
             Some(b'Q') => String::from_utf8(crate::wire::query_text(frame).ok()?.to_vec()).ok(),
-            Some(b'E') => Some(self.bound.get(crate::wire::execute(frame).ok()?)?.text.to_string()),
+            Some(b'E') => Some(self.bound.get(crate::wire::execute(frame).ok()?)?.scripted.text.to_string()),
             _ => None,
         }
     }
@@ -89,29 +113,22 @@ impl Transcript {
         let parameters = values.into_iter().enumerate().map(typed).collect();
         let scripted = Scripted { text: Arc::clone(&prepared.text), parameters: Some(parameters), data: None };
         if self.bound.len() < NAMES || self.bound.contains_key(portal) {
-            self.bound.insert(Box::from(portal), scripted);
+            self.bound.insert(Box::from(portal), Portal { scripted, started: false });
         }
     }
 
     fn run(&mut self, scripted: Scripted, statements: &[Statement]) {
-        let act = Act::of(statements);
-        if act.begins || act.commits || !matters(statements) {
-            return;
-        }
         for relation in super::act::named(statements) {
             if !self.named.contains(relation) {
                 self.named.push(relation.clone());
             }
-        }
-        if statements.iter().any(|statement| statement.verb == "EXECUTE") {
-            self.unrepeatable = Some("it runs a statement that was prepared in SQL".to_owned());
         }
         self.size += size(&scripted);
         if self.size > LIMIT {
             self.unrepeatable = Some(format!("its statements are longer than {LIMIT} bytes together"));
             return;
         }
-        self.sent.push(scripted);
+        self.sent.extend(steps(scripted, statements));
     }
 
     /// COPY data of the statement that was sent last.
@@ -121,19 +138,55 @@ impl Transcript {
             self.unrepeatable = Some(format!("its COPY data is longer than {LIMIT} bytes"));
             return;
         }
-        if let Some(last) = self.sent.last_mut() {
-            last.data.get_or_insert_default().extend_from_slice(bytes);
+        if let Some(last) = self.sent.back_mut() {
+            last.scripted.data.get_or_insert_default().extend_from_slice(bytes);
         }
     }
 
     /// Whether nothing was run that could have written.
     pub(super) fn is_empty(&self) -> bool {
-        self.sent.is_empty() && self.done.is_empty() && self.unrepeatable.is_none()
+        let nothing = |step: &Step| step.what == What::Nothing;
+        self.sent.iter().all(nothing) && self.done.is_empty() && self.unrepeatable.is_none()
     }
 
-    /// What was sent has come to its end.
+    /// One statement has come to its end.
     pub(super) fn succeeded(&mut self) {
-        self.done.append(&mut self.sent);
+        let Some(mut step) = self.sent.pop_front() else { return };
+        match &mut step.what {
+            What::Nothing => return,
+            What::Savepoint(name) => self.savepoints.push((name.clone(), self.done.len())),
+            What::Releases(name) => {
+                let place = self.savepoints.iter().rposition(|(known, _)| known == name).unwrap_or_default();
+                self.savepoints.truncate(place);
+            }
+            What::Undoes(name) => self.undone(&name.clone()),
+            What::Prepares(name) if self.in_sql.len() < NAMES => {
+                self.in_sql.insert(name.clone(), Arc::clone(&step.scripted.text));
+            }
+            What::Executes(name, text) => *text = self.in_sql.get(name).cloned(),
+            What::Forgets(Some(name)) => drop(self.in_sql.remove(name)),
+            What::Forgets(None) => self.in_sql.clear(),
+            _ => {}
+        }
+        self.done.push(step);
+    }
+
+    /// All that was sent has.
+    pub(super) fn all_succeeded(&mut self) {
+        while !self.sent.is_empty() {
+            self.succeeded();
+        }
+    }
+
+    /// Takes out what came after a savepoint, which stays.
+    fn undone(&mut self, savepoint: &str) {
+        let Some(place) = self.savepoints.iter().rposition(|(known, _)| known == savepoint) else {
+            self.unrepeatable = Some("it goes back to a savepoint that is not known".to_owned());
+            return;
+        };
+        self.savepoints.truncate(place + 1);
+        let done = self.savepoints.last().map_or(0, |(_, done)| *done);
+        self.moved |= self.done.drain(done.min(self.done.len())..).any(|step| moves(&step));
     }
 
     /// One of the statements sent has failed, and those after it were skipped.
@@ -143,27 +196,141 @@ impl Transcript {
 
     /// The transaction is over, or about to be.
     pub(super) fn take(&mut self) -> Ran {
-        self.succeeded();
+        self.all_succeeded();
         self.size = 0;
-        let script = Script {
-            statements: std::mem::take(&mut self.done),
-            unrepeatable: self.unrepeatable.take(),
-            ..Script::default()
-        };
+        self.savepoints.clear();
+        let mut unrepeatable = self.unrepeatable.take();
+        let statements = compiled(std::mem::take(&mut self.done), std::mem::take(&mut self.moved), &mut unrepeatable);
+        let script = Script { statements, unrepeatable, ..Script::default() };
         Ran { script, named: std::mem::take(&mut self.named) }
     }
 }
 
-/// Whether running it again could make a difference to what is written.
-fn matters(statements: &[Statement]) -> bool {
-    let plain = |statement: &Statement| {
-        let reads = matches!(statement.verb.as_str(), "SELECT" | "VALUES" | "SHOW" | "EXPLAIN" | "FETCH" | "ROLLBACK");
-        reads && !super::act::writes(statement)
+fn moves(step: &Step) -> bool {
+    matches!(step.what, What::Moves | What::ByName(_))
+}
+
+/// What has to be run again, with what its statements need of the session: cursors where it writes by them, and what was
+/// prepared.
+fn compiled(done: Vec<Step>, moved: bool, unrepeatable: &mut Option<String>) -> Vec<Scripted> {
+    let at_cursor = |step: &Step| match &step.what {
+        What::Declares(writes) => *writes,
+        What::Executes(_, Some(text)) => is_at_cursor(text),
+        _ => is_at_cursor(&step.scripted.text),
     };
-    !statements.iter().all(plain)
+    let cursors = done.iter().any(at_cursor);
+    if cursors && moved {
+        unrepeatable.get_or_insert_with(|| "it moved a cursor before it went back to a savepoint".to_owned());
+    }
+    let mut script = Vec::with_capacity(done.len());
+    let mut prepared: HashMap<String, Arc<str>> = HashMap::new();
+    for Step { scripted, what } in done {
+        match what {
+            What::Runs => script.push(scripted),
+            What::Declares(_) | What::Moves if cursors => script.push(scripted),
+            What::Executes(name, Some(text)) => {
+                if prepared.get(&name) != Some(&text) {
+                    if prepared.contains_key(&name) {
+                        script.push(plain(format!("DEALLOCATE {}", escape_identifier(&name)).into()));
+                    }
+                    script.push(plain(Arc::clone(&text)));
+                    prepared.insert(name, text);
+                }
+                script.push(scripted);
+            }
+            What::Executes(name, None) => {
+                let why = || format!("it executes `{name}`, of which the text is not known");
+                unrepeatable.get_or_insert_with(why);
+            }
+            What::ByName(writes) if writes || cursors => {
+                let why = "the protocol runs what SQL has prepared or declared";
+                unrepeatable.get_or_insert_with(|| why.to_owned());
+            }
+            What::Never(why) => {
+                unrepeatable.get_or_insert_with(|| why.to_owned());
+            }
+            _ => {}
+        }
+    }
+    script
+}
+
+fn plain(text: Arc<str>) -> Scripted {
+    Scripted { text, parameters: None, data: None }
 }
 
 fn size(scripted: &Scripted) -> usize {
     let value = |parameter: &Parameter| parameter.value.as_ref().map_or(0, Vec::len);
     scripted.text.len() + scripted.parameters.iter().flatten().map(value).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use belay_model::Effect;
+
+    /// What is run again of these messages, each with its verbs; all go well.
+    fn again(messages: &[(&str, &[&str])]) -> Script {
+        let mut transcript = Transcript::default();
+        for (text, verbs) in messages {
+            let statements: Vec<Statement> = verbs
+                .iter()
+                .map(|verb| Statement::new(if *verb == "SELECT" { Effect::Read } else { Effect::Write }, *verb))
+                .collect();
+            transcript.sent(&crate::wire::query(text), &statements);
+            verbs.iter().for_each(|_| transcript.succeeded());
+        }
+        transcript.take().script
+    }
+
+    fn texts(script: &Script) -> Vec<&str> {
+        script.statements.iter().map(|scripted| &*scripted.text).collect()
+    }
+
+    #[test]
+    fn what_was_undone_is_left_out() {
+        let script = again(&[
+            ("BEGIN", &["BEGIN"]),
+            ("UPDATE a", &["UPDATE"]),
+            ("SAVEPOINT s; UPDATE b; SAVEPOINT t", &["SAVEPOINT", "UPDATE", "SAVEPOINT"]),
+            ("UPDATE c", &["UPDATE"]),
+            ("ROLLBACK TO t", &["ROLLBACK TO"]),
+            ("UPDATE d", &["UPDATE"]),
+            ("RELEASE t", &["RELEASE"]),
+            ("SELECT 1", &["SELECT"]),
+        ]);
+        assert_eq!((texts(&script), script.unrepeatable.as_deref()), (vec!["UPDATE a", "UPDATE b", "UPDATE d"], None));
+    }
+
+    #[test]
+    fn what_is_executed_is_prepared_before() {
+        let script = again(&[
+            ("PREPARE p AS UPDATE a", &["PREPARE"]),
+            ("PREPARE q AS UPDATE q", &["PREPARE"]),
+            ("EXECUTE p", &["EXECUTE"]),
+            ("EXECUTE p", &["EXECUTE"]),
+            ("DEALLOCATE p; PREPARE p AS UPDATE b", &["DEALLOCATE", "PREPARE"]),
+            ("EXECUTE p", &["EXECUTE"]),
+        ]);
+        let expected = [
+            "PREPARE p AS UPDATE a",
+            "EXECUTE p",
+            "EXECUTE p",
+            "DEALLOCATE \"p\"",
+            "PREPARE p AS UPDATE b",
+            "EXECUTE p",
+        ];
+        assert_eq!((texts(&script), script.unrepeatable.as_deref()), (expected.to_vec(), None));
+        let unknown = again(&[("EXECUTE p", &["EXECUTE"])]);
+        assert!(unknown.unrepeatable.is_some_and(|why| why.contains("`p`")));
+    }
+
+    #[test]
+    fn cursors_are_moved_again_where_something_is_written_at_them() {
+        let declare = ("DECLARE c CURSOR FOR SELECT", &["DECLARE CURSOR"][..]);
+        let reads = again(&[("UPDATE a", &["UPDATE"]), ("FETCH c", &["FETCH"])]);
+        assert_eq!(texts(&reads), ["UPDATE a"]);
+        let writes = again(&[declare, ("FETCH c", &["FETCH"]), ("UPDATE a WHERE CURRENT OF c", &["UPDATE"])]);
+        assert_eq!(texts(&writes), [declare.0, "FETCH c", "UPDATE a WHERE CURRENT OF c"]);
+    }
 }
