@@ -129,7 +129,7 @@ codes! {
         "belay review PLAN shows the rows; belay apply PLAN makes the change once it is approved.";
     Irreversible = 1041, "42501", "not reversible",
         "What the transaction did could not be given back afterwards, or could not be proven to be all it did. It was rolled back, or not sent at all.",
-        "Changes of rows can be given back, whatever makes them, TRUNCATE too. Definitions, sequences, large objects and what other sessions or servers see cannot; such changes belong into a migration.";
+        "Changes of rows can be given back, whatever makes them, TRUNCATE too; tables that the grant names whole and DROP TABLE drops by itself, outside a transaction, wait in the trash. Other definitions, sequences, large objects and what other sessions or servers see cannot; such changes belong into a migration.";
     ChangeTooLarge = 1042, "54000", "change too large",
         "The change is larger than the grant or the gateway keeps. It was rolled back.",
         "Do it in smaller pieces, or ask for a larger budget.";
