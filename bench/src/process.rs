@@ -31,18 +31,18 @@ impl Servers {
     }
 
     /// CPU of all of them so far, those that have ended included.
-    pub fn cpu(&self) -> Duration {
+    pub fn cpu(self) -> Duration {
         let running: u64 = self.children().map(|pid| ticks(pid).0).sum();
         let (own, ended) = ticks(self.postmaster);
         TICK * u32::try_from(running + own + ended).expect("less than a year")
     }
 
     /// Memory that each has for itself, in KiB: what they share is as large as it was set.
-    fn private_kib(&self) -> u64 {
+    fn private_kib(self) -> u64 {
         self.children().chain([self.postmaster]).map(|pid| status_kib(pid, "RssAnon:")).sum()
     }
 
-    fn children(&self) -> impl Iterator<Item = u32> {
+    fn children(self) -> impl Iterator<Item = u32> {
         let processes = fs::read_dir("/proc").expect("/proc");
         let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         pids.filter(|pid| parent(*pid) == Some(self.postmaster))

@@ -202,7 +202,8 @@ impl Bench {
         let start = Instant::now();
         act.await;
         let time = start.elapsed();
-        Cost { time, target: self.servers.cpu() - target, gateway: cpu(self.belay.pid()) - gateway }
+        let since = |now: Duration, before| now.saturating_sub(before);
+        Cost { time, target: since(self.servers.cpu(), target), gateway: since(cpu(self.belay.pid()), gateway) }
     }
 
     /// Dead rows of one act are not to be in the way of the next.
@@ -244,9 +245,8 @@ fn report(what: &str, turns: &[Turn], bound: f64) -> bool {
     let of = |figure: fn(&Turn) -> f64| median(turns.iter().map(figure).collect());
     let ratio = of(|turn| turn.ours.time.as_secs_f64() / turn.plain.time.as_secs_f64());
     // Of short acts one CPU tick more or less says nothing: all of them together.
-    let mean = |figure: fn(&Turn) -> Duration| {
-        turns.iter().map(figure).sum::<Duration>().as_secs_f64() * 1000.0 / turns.len() as f64
-    };
+    let count = u32::try_from(turns.len()).expect("few");
+    let mean = |figure: fn(&Turn) -> Duration| ms(turns.iter().map(figure).sum::<Duration>() / count);
     let met = ratio <= bound;
     println!(
         "{what:<34}{:>7.2} ms{:>7.2} ms{ratio:>8.2}{bound:>7.1}  {:.2} -> {:.2} ms, {:.2} ms{}",
