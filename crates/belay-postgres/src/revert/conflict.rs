@@ -70,7 +70,7 @@ pub(super) async fn lock(in_target: &Client, restored: &mut [Restored]) -> Resul
 
 /// Finds locked rows that are changed or gone, and keys that are in use again.
 pub(super) async fn find(in_target: &Client, restored: &[Restored], found: &mut Found) -> Result<(), RevertError> {
-    for table in restored.iter() {
+    for table in restored {
         let (old, new, hit, pairs) = (table.old_images(), table.new_images(), table.hits(), table.pairs_table());
         let shown = table.shown();
         let gone = format!(
