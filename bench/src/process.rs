@@ -45,7 +45,7 @@ impl Servers {
     fn children(self) -> impl Iterator<Item = u32> {
         let processes = fs::read_dir("/proc").expect("/proc");
         let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.filter(|pid| parent(*pid) == Some(self.postmaster))
+        pids.filter(move |pid| parent(*pid) == Some(self.postmaster))
     }
 }
 
