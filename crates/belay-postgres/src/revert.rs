@@ -15,6 +15,7 @@ mod inverse;
 mod load;
 mod narrow;
 mod referenced;
+mod set_aside;
 mod sql;
 mod statements;
 mod strategy;
@@ -148,10 +149,10 @@ async fn put_back_once(
     how: &How,
 ) -> Result<Conflicts, RevertError> {
     let kept = keep_or_refuse(in_target, restored, how).await?;
-    let rearm = strategy.disarm(in_target, restored).await?;
+    let again = set_aside::set_aside(in_target, strategy, restored).await?;
     Tally::take(in_target).await?.only_within(outset, restored)?;
     apply::apply(in_target, strategy, restored).await?;
-    for statement in rearm {
+    for statement in again {
         in_target.batch_execute(&statement).await?;
     }
     Tally::take(in_target).await?.only_within(outset, restored)?;

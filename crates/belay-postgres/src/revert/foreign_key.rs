@@ -13,6 +13,8 @@ pub(super) struct ForeignKey {
     pub(super) columns: Vec<Pair>,
     /// The last column is a period.
     pub(super) period: bool,
+    /// Every row kept it when it was last asked; else rows may be older than it.
+    pub(super) validated: bool,
 }
 
 /// A table at one end.
@@ -114,6 +116,7 @@ pub(super) async fn foreign_keys(in_target: &Client, restored: &[Restored]) -> R
             parent: end(&row, 6)?,
             columns: vec![pair],
             period: flag(&row, 15)?,
+            validated: flag(&row, 16)?,
         };
         found.push((oid, key));
     }
@@ -136,7 +139,7 @@ SELECT k.oid, k.conname, c.oid, cn.nspname, c.relname, c.relkind, p.oid, pn.nspn
     ca.attname, pa.attname, pg_catalog.format('OPERATOR(%I.%s)', pf.nspname, pf.oprname),
     pg_catalog.format('OPERATOR(%I.%s)', pp.nspname, pp.oprname),
     pg_catalog.format('OPERATOR(%I.%s)', ff.nspname, ff.oprname),
-    coalesce(pg_catalog.to_jsonb(k) ->> 'conperiod', 'f')::bool
+    coalesce(pg_catalog.to_jsonb(k) ->> 'conperiod', 'f')::bool, k.convalidated
 FROM pg_catalog.pg_constraint k
     JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
     JOIN pg_catalog.pg_class p ON p.oid = k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace

@@ -23,7 +23,9 @@ pub(super) async fn find(
         // A period is covered by several rows; what that takes is checked when all is in place.
         for key in keys.iter().filter(|key| !key.period) {
             rows += referenced(in_target, restored, key, found, leave_out).await?;
-            rows += orphaned(in_target, restored, key, found, leave_out).await?;
+            if key.validated {
+                rows += orphaned(in_target, restored, key, found, leave_out).await?;
+            }
         }
         if rows == 0 || !leave_out {
             return Ok(());

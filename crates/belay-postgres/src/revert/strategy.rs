@@ -1,9 +1,9 @@
 //! How triggers and rules are kept from changing what is put back.
 
 use super::RevertError;
-use super::catalog::Restored;
 use super::narrow::Wanted;
-use super::sql::{self, field, name};
+use super::set_aside::UNPROVEN;
+use super::sql;
 use super::{How, statements::Order};
 use crate::capture::{Ask, CaptureError};
 use belay_change::TableChange;
@@ -80,35 +80,17 @@ fn texts(rows: &[tokio_postgres::SimpleQueryRow]) -> Vec<Vec<Option<String>>> {
 }
 
 impl Strategy {
+    /// How triggers and rules that act under it are enabled, as `pg_trigger.tgenabled` has it.
+    pub(super) fn acting(self) -> &'static str {
+        if self == Strategy::Replica { "('A', 'R')" } else { "('O', 'A')" }
+    }
+
     /// Begins it, before anything is made in the target.
     pub(super) async fn enter(self, in_target: &Client) -> Result<(), RevertError> {
         if self == Strategy::Replica {
             in_target.batch_execute("SET LOCAL session_replication_role = replica").await?;
         }
         Ok(())
-    }
-
-    /// Disables triggers where that is the strategy, and gives the statements that put them right again.
-    pub(super) async fn disarm(self, in_target: &Client, restored: &[Restored]) -> Result<Vec<String>, RevertError> {
-        let mut rearm = Vec::new();
-        if self != Strategy::Disable {
-            return Ok(rearm);
-        }
-        for table in restored {
-            let query = format!(
-                "SELECT t.tgname, t.tgenabled FROM pg_catalog.pg_trigger t {USERS} AND t.tgrelid = {}
-                    AND t.tgenabled IN ('O', 'A') AND t.tgtype & 28 <> 0 ORDER BY 1",
-                table.table.oid
-            );
-            for row in sql::rows(in_target, &query).await? {
-                let trigger = name(field(&row, 0)?);
-                let enable = if field(&row, 1)? == "A" { "ENABLE ALWAYS" } else { "ENABLE" };
-                let disable = format!("ALTER TABLE ONLY {} DISABLE TRIGGER {trigger}", table.sql);
-                in_target.batch_execute(&disable).await?;
-                rearm.push(format!("ALTER TABLE ONLY {} {enable} TRIGGER {trigger}", table.sql));
-            }
-        }
-        Ok(rearm)
     }
 
     /// The orders to be tried.
@@ -121,7 +103,7 @@ impl Strategy {
 }
 
 /// Triggers that people made: not those of foreign keys and deferrable constraints, but those that partitions got.
-const USERS: &str = "LEFT JOIN pg_catalog.pg_constraint k ON k.oid = t.tgconstraint
+pub(super) const USERS: &str = "LEFT JOIN pg_catalog.pg_constraint k ON k.oid = t.tgconstraint
     WHERE (k.oid IS NULL OR k.contype = 't')";
 
 /// The tables with the events that their revert sets off, as `pg_trigger.tgtype` has them: insert 4, delete 8, update 16.
@@ -194,11 +176,12 @@ fn rights(changes: &[TableChange]) -> String {
 
 /// Triggers and rules that would act, and tables whose triggers cannot be disabled: kind, name, table.
 fn obstacles(strategy: Strategy, changes: &[TableChange]) -> String {
-    let modes = if strategy == Strategy::Replica { "('A', 'R')" } else { "('O', 'A')" };
+    let modes = strategy.acting();
     let acts = match strategy {
-        Strategy::Disable => "AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')",
-        Strategy::Replica | Strategy::Fire => "",
+        Strategy::Disable | Strategy::Replica => "AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')",
+        Strategy::Fire => "",
     };
+    let settled = if strategy == Strategy::Fire { "true" } else { "NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')" };
     format!(
         "WITH w AS (SELECT * FROM {}), c AS (
             SELECT w.bits, c.oid, c.relowner, n.nspname || '.' || c.relname AS shown FROM w
@@ -209,7 +192,10 @@ fn obstacles(strategy: Strategy, changes: &[TableChange]) -> String {
         UNION ALL SELECT 'rule', r.rulename::text, c.shown
             FROM c JOIN pg_catalog.pg_rewrite r ON r.ev_class = c.oid
             WHERE r.ev_enabled IN {modes} AND r.ev_type IN ('2', '3', '4')
-                AND c.bits & CASE r.ev_type WHEN '2' THEN 16 WHEN '3' THEN 4 ELSE 8 END <> 0)
+                AND c.bits & CASE r.ev_type WHEN '2' THEN 16 WHEN '3' THEN 4 ELSE 8 END <> 0
+        UNION ALL SELECT 'constraint', k.conname::text, c.shown
+            FROM c JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid
+            WHERE {UNPROVEN} AND c.bits & 20 <> 0 AND (k.coninhcount > 0 OR {settled}))
         ORDER BY 3, 1, 2 LIMIT 1",
         events(changes)
     )
@@ -225,6 +211,14 @@ fn obstacle(row: &[String]) -> Irreversible {
         "right" => (
             format!("Belay's own role may not {} {}, and could not put its rows back", at(1), at(2)),
             "grant SELECT, INSERT, UPDATE and DELETE on it to Belay's role in the target",
+        ),
+        "constraint" => (
+            format!(
+                "the constraint `{}` on {} was never validated, and rows from before may not keep it",
+                at(1),
+                at(2)
+            ),
+            "validate it, or let Belay's role own the table, to set it aside while rows are put back",
         ),
         kind => (
             format!("the {kind} `{}` on {} would act when rows are put back", at(1), at(2)),

@@ -90,19 +90,54 @@ async fn triggers_of_other_events_do_not_stand_in_the_way() {
 }
 
 #[tokio::test]
-async fn triggers_and_rules_that_act_even_in_replica_mode_are_refused() {
+async fn triggers_that_act_even_in_replica_mode_are_set_aside_and_rules_refused() {
     let mut bench = Bench::with(STAMPED).await;
     let kept = bench.changed_by(&["UPDATE t SET v = 'x'"]).await;
     bench.write(&["ALTER TABLE t ENABLE ALWAYS TRIGGER stamp"]).await;
-    let (found_one, refused) = found(&mut bench, &kept).await;
-    assert_eq!(found_one, Strategy::Replica);
-    assert_eq!(refused.unwrap_err(), "the trigger `stamp` on public.t would act when rows are put back");
-    let how = How { strategy: Some(Strategy::Disable), ..How::default() };
-    bench.dry_run(&kept, &how).await.unwrap();
-    assert_eq!(bench.texts("SELECT tgenabled FROM pg_trigger WHERE tgname = 'stamp'").await, ["A"]);
+    for strategy in [Strategy::Replica, Strategy::Disable] {
+        let how = How { strategy: Some(strategy), ..How::default() };
+        bench.dry_run(&kept, &how).await.unwrap();
+        assert_eq!(bench.texts("SELECT tgenabled FROM pg_trigger WHERE tgname = 'stamp'").await, ["A"]);
+    }
     bench.write(&["CREATE RULE also AS ON UPDATE TO t DO ALSO INSERT INTO t VALUES (9, 'rule')"]).await;
-    let refused = bench.revert(&kept, &how).await.unwrap_err();
+    bench.write(&["ALTER TABLE t ENABLE ALWAYS RULE also"]).await;
+    let refused = bench.revert(&kept, &How::default()).await.unwrap_err();
     assert_eq!(refused.to_string(), "the rule `also` on public.t would act when rows are put back");
+}
+
+#[tokio::test]
+async fn rows_older_than_constraints_that_were_never_validated_come_back() {
+    let mut bench = Bench::with(&[
+        "CREATE TABLE p (id int PRIMARY KEY)",
+        "CREATE TABLE t (id int PRIMARY KEY, n int, p int)",
+        "INSERT INTO t VALUES (1, -5, 77), (2, 5, NULL)",
+        "ALTER TABLE t ADD CONSTRAINT positive CHECK (n > 0) NOT VALID, ADD FOREIGN KEY (p) REFERENCES p NOT VALID",
+        "COMMENT ON CONSTRAINT positive ON t IS 'it''s meant'",
+    ])
+    .await;
+    let constraints =
+        "SELECT conname || pg_get_constraintdef(oid) || coalesce(obj_description(oid, 'pg_constraint'), '')
+        FROM pg_constraint WHERE conrelid = 't'::regclass ORDER BY 1";
+    let before = bench.texts(constraints).await;
+    let kept = bench.changed_by(&["UPDATE t SET n = 1, p = NULL WHERE id = 1", "DELETE FROM t WHERE id = 2"]).await;
+    bench.revert(&kept, &How::default()).await.unwrap();
+    assert_eq!(bench.texts("SELECT t::text FROM t ORDER BY id").await, ["(1,-5,77)", "(2,5,)"]);
+    assert_eq!(bench.texts(constraints).await, before);
+}
+
+#[tokio::test]
+async fn where_belay_owns_no_table_a_constraint_that_was_never_validated_refuses_the_write() {
+    let mut bench = Bench::with(&[
+        "CREATE TABLE t (id int PRIMARY KEY, n int)",
+        "INSERT INTO t VALUES (1, -5)",
+        "ALTER TABLE t ADD CONSTRAINT positive CHECK (n > 0) NOT VALID",
+    ])
+    .await;
+    let kept = bench.changed_by(&["UPDATE t SET n = 1"]).await;
+    bench.log_in(ALL_ROWS).await;
+    let refused = found(&mut bench, &kept).await.1.unwrap_err();
+    let expected = "the constraint `positive` on public.t was never validated, and rows from before may not keep it";
+    assert_eq!(refused, expected);
 }
 
 #[tokio::test]
