@@ -196,11 +196,16 @@ fn of_copy(reader: Reader<'_>, copy: &CopyStmt) -> Statement {
     walk.into_statement(if *is_from { "COPY FROM" } else { "COPY TO" }, None)
 }
 
-/// The weakest table lock is the one that every read takes.
+/// The weakest table lock is the one that every read takes; the strongest is that of a change of definitions, and cannot
+/// be told from it afterwards.
 fn of_lock(reader: Reader<'_>, lock: &LockStmt) -> Statement {
     let LockStmt { relations, mode, nowait: _ } = lock;
     let mut walk = reader.walk(Effect::Read);
-    if *mode != LockMode::AccessShareLock as i32 {
+    if *mode == LockMode::AccessExclusiveLock as i32 {
+        let because =
+            "ACCESS EXCLUSIVE keeps even readers from the table; IN EXCLUSIVE MODE keeps all writers".to_owned();
+        walk.findings.raise(Effect::Definition, Some(Code::WriteInReadOnly), because);
+    } else if *mode != LockMode::AccessShareLock as i32 {
         let because = "only ACCESS SHARE does not keep others from the table".to_owned();
         walk.findings.raise(Effect::Write, Some(Code::WriteInReadOnly), because);
     }
