@@ -4,7 +4,7 @@ use crate::Table;
 use serde::{Deserialize, Serialize};
 
 /// What one transaction changed. Its images are kept beside it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ChangeSet {
     /// The tables it changed, in the order of their numbers in the images.
     pub tables: Vec<TableChange>,
@@ -15,6 +15,30 @@ pub struct ChangeSet {
     pub transaction: Option<String>,
     /// Sequences it moved, by schema and name. They stay moved.
     pub sequences: Vec<String>,
+    /// Tables that it held locked against more than readers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<TableLock>,
+    /// How it went, where it was only a trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
+}
+
+/// The locks that a transaction held on a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableLock {
+    /// The table, by schema and name.
+    pub table: String,
+    /// Their modes, as SQL spells them: `ROW EXCLUSIVE`.
+    pub modes: Vec<String>,
+}
+
+/// What a transaction that was rolled back has cost the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Microseconds from its beginning until its rows had been taken.
+    pub micros: u64,
+    /// Other sessions that waited for it at its end.
+    pub waiting: u64,
 }
 
 /// What it changed in one table.

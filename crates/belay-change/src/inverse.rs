@@ -35,12 +35,7 @@ impl ChangeSet {
             volatile: Vec::new(),
             ..change.clone()
         };
-        ChangeSet {
-            tables: self.tables.iter().map(of).collect(),
-            fingerprint,
-            transaction: None,
-            sequences: Vec::new(),
-        }
+        ChangeSet { tables: self.tables.iter().map(of).collect(), fingerprint, ..ChangeSet::default() }
     }
 }
 
@@ -71,8 +66,7 @@ mod tests {
         let mut set = ChangeSet {
             tables: vec![change(&table("orders", &[0]), &[])],
             fingerprint: there.fingerprint.clone(),
-            transaction: None,
-            sequences: Vec::new(),
+            ..ChangeSet::default()
         };
         (set.tables[0].inserted, set.tables[0].deleted) = (2, 1);
         let inverse = set.inverse(back.fingerprint);

@@ -23,7 +23,7 @@ mod tally;
 mod volatile;
 
 pub use both::Both;
-pub use change_set::{ChangeSet, Means, TableChange};
+pub use change_set::{ChangeSet, Means, TableChange, TableLock, Trial};
 pub use difference::{RowDifference, TableDifference, difference};
 pub use inverse::Inverse;
 pub use pair::{ColumnCount, Row, RowChange, Sampling, Summary, TableSummary, summarize};

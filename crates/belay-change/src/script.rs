@@ -10,6 +10,9 @@ pub struct Script {
     pub database: String,
     /// Settings of the session that are not what a new session has, by name.
     pub settings: Vec<(String, String)>,
+    /// How its transaction is isolated from others, as PostgreSQL spells it; empty where nobody has asked.
+    #[serde(default)]
+    pub isolation: String,
     /// The statements.
     pub statements: Vec<Scripted>,
     /// Why it cannot be run again as it stands, if it cannot: it used a prepared statement made in SQL, a cursor, a

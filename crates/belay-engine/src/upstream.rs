@@ -34,6 +34,11 @@ impl UpstreamBytes {
         UpstreamBytes { bytes }
     }
 
+    /// The same statements in several messages.
+    pub fn in_parts(self, parts: Vec<Bytes>) -> Vec<UpstreamBytes> {
+        parts.into_iter().map(|bytes| UpstreamBytes { bytes }).collect()
+    }
+
     /// Bytes that carry no statement.
     pub fn housekeeping(_why: Housekeeping, bytes: Bytes) -> UpstreamBytes {
         UpstreamBytes { bytes }

@@ -5,12 +5,13 @@
 
 use crate::capture::{Ask, Baseline, CaptureError, Hint, Limits, OPENING, Transaction, before_truncate, capture};
 use crate::change::{ATTEMPTS, is_passing};
+use crate::classify::is_blank;
 use belay_change::{ChangeSet, Parameter, Script, Scripted, Sink, TableChange};
 use belay_engine::{Draft, Keeper};
 use belay_model::Relation;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{SinkExt as _, TryStreamExt as _};
-use pg_query::NodeEnum;
+use pg_query::protobuf::{ScanToken, Token};
 use std::error::Error;
 use tokio_postgres::Client;
 use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type};
@@ -84,7 +85,8 @@ async fn begin(
     plan: &[TableChange],
     limits: &Limits,
 ) -> Result<Transaction, CaptureError> {
-    writer.batch_execute("RESET ALL; BEGIN READ WRITE").await?;
+    writer.batch_execute("RESET ALL").await?;
+    writer.batch_execute(&format!("BEGIN {}READ WRITE", isolation(&script.isolation)?)).await?;
     for (name, value) in script.settings.iter().filter(|(name, _)| !OWN.contains(&name.as_str())) {
         writer.execute("SELECT pg_catalog.set_config($1, $2, true)", &[name, value]).await?;
     }
@@ -105,11 +107,24 @@ async fn begin(
     Ok(transaction)
 }
 
-/// A TRUNCATE is one without other statements: only so it was let through.
+fn isolation(level: &str) -> Result<&'static str, CaptureError> {
+    match level {
+        "" => Ok(""),
+        "read uncommitted" | "read committed" => Ok("ISOLATION LEVEL READ COMMITTED "),
+        "repeatable read" => Ok("ISOLATION LEVEL REPEATABLE READ "),
+        "serializable" => Ok("ISOLATION LEVEL SERIALIZABLE "),
+        _ => Err(CaptureError::Unexpected("the isolation level of a plan")),
+    }
+}
+
+/// Told by its first word: a TRUNCATE is one without other statements, only so it was let through, and the text may be
+/// too deep to be parsed here.
 fn is_truncate(text: &str) -> bool {
-    let Ok(parsed) = pg_query::parse(text, 0) else { return false };
-    let kinds = parsed.protobuf.stmts.iter().filter_map(|raw| raw.stmt.as_ref()?.node.as_ref());
-    kinds.into_iter().any(|kind| matches!(kind, NodeEnum::TruncateStmt(_)))
+    let word = |token: &ScanToken| Token::try_from(token.token).unwrap_or(Token::Nul);
+    let mark = |token: &Token| matches!(token, Token::SqlComment | Token::CComment | Token::Ascii59);
+    !is_blank(text)
+        && pg_query::scan_tokens(text)
+            .is_ok_and(|tokens| tokens.iter().map(word).find(|word| !mark(word)) == Some(Token::Truncate))
 }
 
 async fn step(writer: &Client, statement: &Scripted) -> Result<(), CaptureError> {
@@ -175,5 +190,21 @@ impl ToSql for Value<'_> {
 
     fn encode_format(&self, _: &Type) -> Format {
         if self.0.binary { Format::Binary } else { Format::Text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_truncate_is_told_by_its_first_word_however_deep_other_texts_are() {
+        for text in ["TRUNCATE t", "/* a */ ;\n truncate table t;", "-- b\nTruncate t"] {
+            assert!(is_truncate(text), "{text}");
+        }
+        let deep = format!("SELECT {}1{}", "(".repeat(100_000), ")".repeat(100_000));
+        for text in ["", " \n", "SELECT 'truncate'", "UPDATE truncated SET a = 1", "EXPLAIN SELECT 1", &deep] {
+            assert!(!is_truncate(text), "{}", text.len());
+        }
     }
 }

@@ -70,5 +70,6 @@ pub async fn capture(
         taking.take(writer, outsider).await?;
     }
     writer.ask(CLOSE).await?;
-    Ok(transaction.taken.finish(Some(judged.transaction.to_string()), judged.sequences))
+    let set = transaction.taken.finish(Some(judged.transaction.to_string()), judged.sequences);
+    Ok(ChangeSet { locks: seen.locks(), ..set })
 }

@@ -36,6 +36,7 @@ use cache::Verdicts;
 use context::Context;
 use functions::Functions;
 use pg_query::Error;
+use pg_query::protobuf::ParseResult;
 use std::sync::Arc;
 
 /// Up to so many bytes a text cannot nest deeper than the caller's stack allows, and a shape is no shorter than it.
@@ -236,9 +237,21 @@ impl Classifier {
     }
 }
 
+/// Reads the tree of a text, on a stack that has room for it; nothing where no text may be so deep.
+pub(crate) fn with_tree<T: Send>(text: &str, read: impl FnOnce(&ParseResult) -> T + Send) -> Option<T> {
+    if is_blank(text) {
+        return None;
+    }
+    let nesting = shape::nesting(&pg_query::scan_tokens(text).ok()?);
+    if nesting > Limits::default().nesting {
+        return None;
+    }
+    stack::with_room_for(nesting, || Some(read(&pg_query::parse(text, 0).ok()?.protobuf)))?
+}
+
 /// Whether the lexer finds nothing at all: `pg_query::scan_tokens` of 18.1 takes a slice at a null pointer then, which
 /// is undefined behaviour and ends the process in debug builds. A comment is a token.
-fn is_blank(text: &str) -> bool {
+pub(crate) fn is_blank(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' ' | b'\t'..=b'\r'))
 }
 

@@ -105,7 +105,7 @@ pub(crate) async fn begin(control: &mut dyn Ask, oids: &[u32]) -> Result<ChangeS
     }
     let transaction = control.ask("SELECT pg_current_xact_id()::text").await?;
     let transaction = transaction.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
-    Ok(ChangeSet { fingerprint: fingerprint(&tables), tables, transaction, sequences: Vec::new() })
+    Ok(ChangeSet { fingerprint: fingerprint(&tables), tables, transaction, ..ChangeSet::default() })
 }
 
 /// Equal exactly where the same tables are dropped. Their rows may change until then: all of them are kept.
@@ -250,7 +250,7 @@ pub(crate) async fn bring_back(control: &mut dyn Ask, set: &ChangeSet) -> Result
     }
     let transaction = control.ask("SELECT pg_current_xact_id()::text").await?;
     let transaction = transaction.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
-    let set = ChangeSet { fingerprint: fingerprint(&tables), tables, transaction, sequences: Vec::new() };
+    let set = ChangeSet { fingerprint: fingerprint(&tables), tables, transaction, ..ChangeSet::default() };
     Ok(Back { set, left })
 }
 

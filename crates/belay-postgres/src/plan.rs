@@ -1,9 +1,9 @@
 //! Making a plan of what a trial changed: a second trial tells what differs from run to run.
 
 use crate::apply;
-use crate::capture::{CaptureError, Limits};
+use crate::capture::{Ask, CaptureError, Limits};
 use crate::change::{denied, is_passing, not_kept, settled};
-use belay_change::{ChangeSet, Sampling, Script, TableChange, Taken, Tally, compare_trials, summarize};
+use belay_change::{ChangeSet, Sampling, Script, TableChange, Taken, Tally, Trial, compare_trials, summarize};
 use belay_engine::{Draft, Keeper, Settled};
 use belay_model::{Code, Denial, PlanId};
 use std::cell::RefCell;
@@ -13,6 +13,21 @@ use tokio_postgres::Client;
 /// How many rows a client is shown, and how wide.
 const LINES: usize = 8;
 const WIDTH: usize = 100;
+
+/// How long the transaction that is open has taken, by the target's clock, and how many others wait for it. The
+/// client's own search path is in force.
+const TRIAL: &str = "SELECT pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() \
+    OPERATOR(pg_catalog.-) pg_catalog.now()) OPERATOR(pg_catalog.*) 1000000::pg_catalog.float8)::pg_catalog.int8, \
+    (SELECT pg_catalog.count(DISTINCT l.pid) FROM pg_catalog.pg_locks l WHERE NOT l.granted \
+    AND pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) ANY (pg_catalog.pg_blocking_pids(l.pid)))";
+
+/// What a trial has cost the target, asked before it is rolled back. Nothing depends on it: where the target does not
+/// say, it is not told.
+pub(crate) async fn cost(writer: &mut dyn Ask) -> Option<Trial> {
+    let rows = writer.ask(TRIAL).await.ok()?;
+    let number = |at: usize| rows.first()?.get(at)?.as_ref()?.parse().ok();
+    Some(Trial { micros: number(0)?, waiting: number(1)? })
+}
 
 /// A plan that is kept.
 pub(crate) struct Planned {
@@ -34,7 +49,11 @@ pub(crate) async fn keep(
 ) -> Result<Planned, Settled> {
     let limits = Limits::default();
     let ran = apply::run(writer, outsider, &script, &set.tables, &limits, keeper).await;
+    let cost = if ran.is_ok() { cost(writer).await } else { None };
     let _ = writer.batch_execute("ROLLBACK").await;
+    if let (Some(first), Some(second)) = (&mut set.trial, cost) {
+        first.waiting = first.waiting.max(second.waiting);
+    }
     let (again, second) = ran.map_err(|error| settled(&of_second(error)))?;
     set.transaction = None;
     let draft = RefCell::new(draft);

@@ -39,7 +39,7 @@ async fn a_table_goes_for_good_with_the_change_that_dropped_it_last() {
         means: Means::Trash,
         volatile: Vec::new(),
     };
-    let set = ChangeSet { tables: vec![change], fingerprint: String::new(), transaction: None, sequences: Vec::new() };
+    let set = ChangeSet { tables: vec![change], ..ChangeSet::default() };
     let control = control(&postgres);
     let left = async || {
         let count = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'belay_trash%'";

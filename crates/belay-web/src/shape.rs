@@ -21,7 +21,7 @@ pub use audit::{AuditEntry, Verification};
 pub use bounds::{Bounds, Budgets, RowFilter};
 pub use change::{
     ApprovePlan, ChangedRow, ChangedTable, KeptChange, Plan, Revert, RevertPart, RowConflict, Rows, RowsOfTable,
-    Statement, WriteOutcome,
+    Statement, TableLock, Trial, WriteOutcome,
 };
 pub use gateway::{Gateway, Me};
 pub use grant::{Extend, Grant, GrantToken, Narrow, Review};

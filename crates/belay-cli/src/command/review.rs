@@ -6,9 +6,12 @@ use crate::diff;
 use crate::failure::Failure;
 use crate::output::Out;
 use crate::prompt;
-use belay_web::shape::{Grant, KeptChange, List, Plan, Review, Rows};
+use belay_web::shape::{Grant, KeptChange, List, Plan, Review, Rows, TableLock, Trial};
 use serde::Serialize;
 use std::process::ExitCode;
+
+/// Locks that are told to people.
+const LOCKS_MOST: usize = 20;
 
 #[derive(clap::Args)]
 #[command(before_help = "Examples:
@@ -105,6 +108,7 @@ pub(crate) fn summary(plan: &Plan) -> Vec<String> {
         let counts = diff::counts(table.inserted, table.updated, table.deleted);
         format!("{}: {counts}{indirect}; found by {}", table.table, table.found_by)
     }));
+    lines.extend(plan.trial.iter().flat_map(of_trial));
     if !plan.reverts.is_empty() {
         lines.push(format!("gives back {}", plan.reverts.join(" ")));
     }
@@ -113,6 +117,22 @@ pub(crate) fn summary(plan: &Plan) -> Vec<String> {
         None => format!("reversible: yes{}", moved(&plan.sequences)),
     });
     lines.push(format!("approved by {} of {}: {}", plan.approved_by.len(), plan.approvals_needed, people(plan)));
+    lines
+}
+
+/// How long it took, what it locked, and who had to wait.
+fn of_trial(trial: &Trial) -> Vec<String> {
+    let lock = |lock: &TableLock| format!("{} {}", lock.table, lock.modes.join(", "));
+    let mut locks: Vec<String> = trial.locks.iter().take(LOCKS_MOST).map(lock).collect();
+    if trial.locks.len() > LOCKS_MOST {
+        locks.push(format!("{} more tables", trial.locks.len() - LOCKS_MOST));
+    }
+    let mut lines = vec![format!("its trial took {} ms; locks held: {}", trial.milliseconds, locks.join("; "))];
+    match trial.sessions_waiting {
+        0 => {}
+        1 => lines.push("warning: 1 session waited for this trial".to_owned()),
+        waiting => lines.push(format!("warning: {waiting} sessions waited for this trial")),
+    }
     lines
 }
 

@@ -3,8 +3,9 @@
 //! A clue is never believed: it says where to look, and the target's counts say whether that was all. So it is enough
 //! to read what is plain, constants beside columns, and to leave out the rest.
 
+use crate::classify;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AExpr, AExprKind, BoolExprType, InsertStmt, Node, a_const};
+use pg_query::protobuf::{AExpr, AExprKind, BoolExprType, InsertStmt, Node, ParseResult, a_const};
 
 /// A statement that a transaction ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +53,11 @@ const MOST_CONDITIONS: usize = 64;
 
 /// What a statement tells.
 pub(super) fn clues(hint: &Hint) -> Vec<Clue> {
-    let Ok(parsed) = pg_query::parse(&hint.text, 0) else {
-        return Vec::new();
-    };
-    let [only] = parsed.protobuf.stmts.as_slice() else {
+    classify::with_tree(&hint.text, |tree| of_tree(tree, hint)).unwrap_or_default()
+}
+
+fn of_tree(tree: &ParseResult, hint: &Hint) -> Vec<Clue> {
+    let [only] = tree.stmts.as_slice() else {
         return Vec::new();
     };
     let reader = Reader { parameters: &hint.parameters };

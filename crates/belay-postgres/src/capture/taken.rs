@@ -91,6 +91,7 @@ impl Taken {
             fingerprint: totals.fingerprint,
             transaction,
             sequences,
+            ..ChangeSet::default()
         }
     }
 }

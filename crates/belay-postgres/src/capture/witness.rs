@@ -2,6 +2,10 @@
 
 use super::baseline::Counts;
 use super::{Ask, CaptureError, Limits, Row, pins};
+use belay_change::TableLock;
+
+/// Tables whose locks are told.
+const MOST_LOCKED: usize = 1_000;
 
 const UNEXPECTED: CaptureError = CaptureError::Unexpected("the locks and counts of a transaction");
 
@@ -61,6 +65,32 @@ pub(super) struct Relation {
     pub(super) readable: bool,
     pub(super) filtered: bool,
     pub(super) temporary: bool,
+}
+
+impl Seen {
+    /// The tables that it held locked.
+    pub(super) fn locks(&self) -> Vec<TableLock> {
+        let tables = self.relations.iter().filter(|one| "rpmf".contains(one.kind) && !one.modes.is_empty());
+        let lock = |one: &Relation| TableLock {
+            table: format!("{}.{}", one.schema, one.name),
+            modes: one.modes.iter().map(|mode| in_sql(mode)).collect(),
+        };
+        let mut locks: Vec<TableLock> = tables.take(MOST_LOCKED).map(lock).collect();
+        locks.sort_unstable_by(|one, other| one.table.cmp(&other.table));
+        locks
+    }
+}
+
+/// `ROW EXCLUSIVE` for `RowExclusiveLock`.
+fn in_sql(mode: &str) -> String {
+    let mut words = String::new();
+    for letter in mode.strip_suffix("Lock").unwrap_or(mode).chars() {
+        if letter.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_uppercase());
+    }
+    words
 }
 
 /// Lets the deferred triggers fire as the client would, then pins the settings within a savepoint, then looks.

@@ -5,6 +5,7 @@ use crate::apply;
 use crate::capture::{Ask as _, CaptureError, Limits};
 use crate::change::{denied, not_kept, reverting};
 use crate::drop_table::Back;
+use crate::plan;
 use crate::revert::{self, How, RevertError};
 use belay_change::{ChangeSet, Script};
 use belay_engine::{
@@ -71,7 +72,7 @@ impl Changes for PgControl {
 async fn again(writer: &mut Client, outsider: &mut Client, order: Order, keeper: &dyn Keeper) -> Applied {
     let Order { script, expected, .. } = order;
     let limits = Limits::default();
-    let (set, draft) = match apply::run(writer, outsider, &script, &expected.tables, &limits, keeper).await {
+    let (mut set, draft) = match apply::run(writer, outsider, &script, &expected.tables, &limits, keeper).await {
         Ok(ran) => ran,
         Err(error) => {
             let _ = writer.batch_execute("ROLLBACK").await;
@@ -79,6 +80,7 @@ async fn again(writer: &mut Client, outsider: &mut Client, order: Order, keeper:
         }
     };
     if set.fingerprint != expected.fingerprint {
+        set.trial = plan::cost(writer).await;
         let _ = writer.batch_execute("ROLLBACK").await;
         return Applied::Differs { set, draft };
     }

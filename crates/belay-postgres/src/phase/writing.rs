@@ -8,6 +8,7 @@
 //! Outside such transactions the target is read-only, so that what is taken for a read and is none fails there.
 
 mod act;
+mod block;
 mod client;
 mod dropped;
 mod line;
@@ -35,6 +36,8 @@ use transcript::Transcript;
 const BEGIN: &str = "BEGIN READ WRITE";
 /// Makes the client's own transaction one that may write.
 const MAY_WRITE: &str = "SET TRANSACTION READ WRITE";
+/// Asks how a transaction is isolated. It runs no query, so that this may still be set afterwards.
+const ISOLATION: &str = "SHOW transaction_isolation";
 /// How many of the client's messages wait for a settlement.
 const QUEUE: usize = 4096;
 
@@ -49,6 +52,8 @@ pub(crate) struct Writing {
     permitted: Option<Arc<[Statement]>>,
     /// What is to be sent when nothing is being done.
     queue: VecDeque<Held>,
+    /// What is left of a message that is sent in parts.
+    parts: VecDeque<Held>,
     doing: Doing,
     transaction: Transaction,
     transcript: Transcript,
@@ -66,6 +71,8 @@ struct Held {
     statements: Option<Arc<[Statement]>>,
     /// What has to be done before it is done.
     prepared: bool,
+    /// It is part of a message.
+    part: bool,
 }
 
 /// The transaction that may write.
@@ -78,6 +85,8 @@ enum Transaction {
         /// All of it has been sent: what follows comes after the settlement.
         sealed: bool,
     },
+    /// The client's, before it has run anything: how it is isolated may still be set, and it may not write yet.
+    Begun,
     /// The client's.
     Client { baseline: Vec<Vec<Option<Bytes>>> },
 }
@@ -93,8 +102,6 @@ enum Doing {
         rows: Vec<Vec<Option<Bytes>>>,
         /// Whose transaction it will be.
         own: bool,
-        /// The target's word that is kept back meanwhile.
-        ready: Option<Bytes>,
     },
     /// What the settlement's questions have made an end of, the unnamed portal, is made again: so many answers are due.
     Binding(u8),
@@ -140,6 +147,7 @@ impl Writing {
             judged: None,
             permitted: None,
             queue: VecDeque::new(),
+            parts: VecDeque::new(),
             doing: Doing::Nothing,
             transaction: Transaction::None,
             transcript: Transcript::default(),

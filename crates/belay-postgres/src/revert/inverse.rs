@@ -76,6 +76,6 @@ impl<'s> Inverse<'s> {
         let tables = restored.iter().filter(|table| self.numbers.contains_key(&table.number)).map(change).collect();
         let number = sql::rows(in_target, "SELECT pg_catalog.pg_current_xact_id()").await?;
         let transaction = number.first().and_then(|row| row.get(0)).map(str::to_owned);
-        Ok(ChangeSet { tables, fingerprint: self.tally.finish().fingerprint, transaction, sequences: Vec::new() })
+        Ok(ChangeSet { tables, fingerprint: self.tally.finish().fingerprint, transaction, ..ChangeSet::default() })
     }
 }

@@ -147,7 +147,7 @@ impl Kept {
 /// The rows that differ, as multisets.
 pub(crate) fn difference(before: &Snapshot, after: &Snapshot) -> Kept {
     let mut kept = Kept {
-        set: ChangeSet { tables: Vec::new(), fingerprint: String::new(), transaction: None, sequences: Vec::new() },
+        set: ChangeSet::default(),
         images: Vec::new(),
     };
     for (oid, (table, new)) in after {

@@ -307,12 +307,7 @@ impl Together {
     fn set(&self) -> ChangeSet {
         let mut sets = self.sets.iter().rev();
         let Some(oldest) = sets.next() else {
-            return ChangeSet {
-                tables: Vec::new(),
-                fingerprint: String::new(),
-                transaction: None,
-                sequences: Vec::new(),
-            };
+            return ChangeSet::default();
         };
         sets.fold(oldest.clone(), |mut together, set| {
             for change in &set.tables {

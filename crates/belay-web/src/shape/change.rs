@@ -42,6 +42,8 @@ pub struct Plan {
     pub tables: Vec<ChangedTable>,
     /// Sequences that it moves; they stay moved.
     pub sequences: Vec<String>,
+    /// How its trial went; absent where it gives back, or drops a table.
+    pub trial: Option<Trial>,
     /// How many distinct people must approve.
     pub approvals_needed: u8,
     /// How many of them are missing.
@@ -64,6 +66,27 @@ pub struct Plan {
     pub conflicts: Vec<RowConflict>,
     /// Whether its rows are still kept.
     pub rows_kept: bool,
+}
+
+/// What the trial of a plan has cost the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Trial {
+    /// Milliseconds from the beginning of its transaction until its rows had been taken: so long it held its locks at
+    /// most.
+    pub milliseconds: u64,
+    /// Other sessions of the database server that waited for it at its end.
+    pub sessions_waiting: u64,
+    /// The tables that it held locked, but for the modes of readers.
+    pub locks: Vec<TableLock>,
+}
+
+/// The locks on a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TableLock {
+    /// The table, with its schema.
+    pub table: String,
+    /// Their modes: `ROW EXCLUSIVE`.
+    pub modes: Vec<String>,
 }
 
 /// What a committed transaction changed.
@@ -287,6 +310,7 @@ impl From<PlanView> for Plan {
             fingerprint: plan.fingerprint,
             rows: plan.rows,
             tables: tables(&view.set),
+            trial: trial(&view.set),
             sequences: view.set.sequences,
             approvals_needed: plan.approvals_needed,
             approvals_missing: view.missing,
@@ -328,6 +352,15 @@ impl From<ChangeView> for KeptChange {
             rows_kept: view.rows_kept,
         }
     }
+}
+
+fn trial(set: &ChangeSet) -> Option<Trial> {
+    let lock = |lock: &belay_change::TableLock| TableLock { table: lock.table.clone(), modes: lock.modes.clone() };
+    set.trial.map(|trial| Trial {
+        milliseconds: trial.micros.div_ceil(1_000),
+        sessions_waiting: trial.waiting,
+        locks: set.locks.iter().map(lock).collect(),
+    })
 }
 
 fn tables(set: &ChangeSet) -> Vec<ChangedTable> {

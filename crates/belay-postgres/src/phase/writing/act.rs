@@ -1,5 +1,6 @@
 //! What a permitted message means for the transaction it runs in.
 
+use super::block;
 use belay_model::{Code, Denial, Effect, Relation, Statement};
 
 /// Who the session acts as.
@@ -18,12 +19,14 @@ pub(super) struct Act {
     pub(super) commits: bool,
     /// Something has to be done before it runs.
     pub(super) prepares: bool,
+    /// It may come before a transaction has run anything.
+    pub(super) early: bool,
 }
 
 impl Act {
     pub(super) fn of(statements: &[Statement]) -> Act {
         let any = |test: fn(&Statement) -> bool| statements.iter().any(test);
-        Act { writes: any(writes), begins: any(begins), commits: any(commits), prepares: any(prepares) }
+        Act { writes: any(writes), begins: any(begins), commits: any(commits), prepares: any(prepares), early: statements.iter().all(early) }
     }
 }
 
@@ -33,11 +36,16 @@ pub(super) fn writes(statement: &Statement) -> bool {
     changes && !begins(statement) && !matches!(statement.verb.as_str(), ROLE | NO_ROLE)
 }
 
-fn begins(statement: &Statement) -> bool {
+/// Whether it leaves open how the transaction is isolated from others, or ends it.
+pub(super) fn early(statement: &Statement) -> bool {
+    matches!(statement.verb.as_str(), "SET TRANSACTION" | "SET" | "RESET" | "SHOW" | "COMMIT" | "ROLLBACK")
+}
+
+pub(super) fn begins(statement: &Statement) -> bool {
     matches!(statement.verb.as_str(), "BEGIN" | "START TRANSACTION")
 }
 
-fn commits(statement: &Statement) -> bool {
+pub(super) fn commits(statement: &Statement) -> bool {
     statement.verb == "COMMIT"
 }
 
@@ -49,13 +57,15 @@ fn prepares(statement: &Statement) -> bool {
 /// could look at its rows before it is committed.
 pub(super) fn mixed(statements: &[Statement], open: bool) -> Option<Denial> {
     let control = |statement: &Statement| begins(statement) || commits(statement) || statement.verb == "ROLLBACK";
+    let statements = if open || !block::is_block(statements) { statements } else { block::body(statements) };
     let alone = statements.len() < 2;
-    let matters = open || statements.iter().any(writes);
+    let stays_open = || statements.iter().rev().find(|statement| control(statement)).is_some_and(begins);
+    let matters = open || statements.iter().any(writes) || stays_open();
     if !alone && matters && statements.iter().any(control) {
         let hint = if open {
             "send COMMIT or ROLLBACK in a message of its own; in psql: -f FILE, or one -c for each"
         } else {
-            "leave BEGIN and COMMIT out: the message is one transaction; or send each by itself, in psql with -f FILE"
+            "begin with BEGIN and end with COMMIT; or send each statement by itself, in psql with -f FILE"
         };
         return Some(together("a transaction begins or ends in a message with other statements", hint));
     }
@@ -102,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_writes_neither_begins_nor_ends_a_transaction() {
+    fn a_message_that_writes_begins_and_ends_a_transaction_only_where_it_is_one() {
         let begin = (Effect::Session, "BEGIN");
         let (update, read, commit) = ((Effect::Write, "UPDATE"), (Effect::Read, "SELECT"), (Effect::Session, "COMMIT"));
         for (verbs, open, refused) in [
@@ -110,7 +120,15 @@ mod tests {
             (vec![update, update], false, false),
             (vec![begin], false, false),
             (vec![begin, read], false, false),
-            (vec![begin, update], false, true),
+            (vec![begin, update], false, false),
+            (vec![begin, update, update, commit], false, false),
+            (vec![begin, (Effect::Write, "TRUNCATE"), commit], false, false),
+            (vec![begin, (Effect::Write, "TRUNCATE"), update, commit], false, true),
+            (vec![begin, update, commit], true, true),
+            (vec![begin, update, commit, update], false, true),
+            (vec![begin, read, commit, begin, read, commit], false, false),
+            (vec![begin, read, commit, begin], false, true),
+            (vec![read, begin], false, true),
             (vec![update, commit], true, true),
             (vec![read, commit], true, true),
             (vec![read, commit], false, false),

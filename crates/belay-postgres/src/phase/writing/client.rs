@@ -1,12 +1,13 @@
 //! What the client sends: on to the target, or held until what has to come before it is done.
 
 use super::act::{Act, mixed};
+use super::block;
 use super::dropped::relations;
 use super::settlement::{Before, End};
-use super::{BEGIN, Doing, Held, MAY_WRITE, Next, Settlings, Transaction, Writing};
-use crate::wire::command_in_batch;
-use belay_engine::{Connection as _, Input, Output, ProtocolError};
-use belay_model::Timestamp;
+use super::{BEGIN, Doing, Held, ISOLATION, MAY_WRITE, Next, Settlings, Transaction, Writing};
+use crate::wire::{command_in_batch, query, query_text};
+use belay_engine::{Connection as _, Input, Output, ProtocolError, UpstreamBytes};
+use belay_model::{Statement, Timestamp};
 use belay_policy::Decision;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::sync::Arc;
@@ -27,12 +28,44 @@ impl Writing {
                 Output::ToUpstream(bytes) => {
                     let carries = matches!(bytes.as_bytes().first(), Some(b'Q' | b'P' | b'B' | b'E'));
                     let statements = if carries { self.permitted.take() } else { None };
-                    self.dispatch(Held { bytes, statements, prepared: false });
+                    self.take(bytes, statements)?;
                 }
                 other => self.out.push_back(other),
             }
         }
         Ok(())
+    }
+
+    /// Takes a message, in parts where it is a transaction of its own.
+    fn take(&mut self, bytes: UpstreamBytes, statements: Option<Arc<[Statement]>>) -> Result<(), ProtocolError> {
+        let Some(whole) = statements.as_deref().filter(|whole| block::is_block(whole)) else {
+            self.dispatch(Held { bytes, statements, prepared: false, part: false });
+            return Ok(());
+        };
+        let text = query_text(bytes.as_bytes()).ok().and_then(|text| std::str::from_utf8(text).ok());
+        let cut = text.and_then(|text| block::cut(text, whole));
+        let why = "the statements of a transaction in one message cannot be told apart";
+        let (texts, statements): (Vec<_>, Vec<_>) = cut.ok_or_else(|| ProtocolError(why.to_owned()))?.into_iter().unzip();
+        let messages = bytes.in_parts(texts.iter().map(|text| query(text)).collect());
+        let part = |(bytes, statements)| Held { bytes, statements: Some(statements), prepared: false, part: true };
+        self.parts = messages.into_iter().zip(statements).map(part).collect();
+        self.send_part();
+        Ok(())
+    }
+
+    /// Sends the next part of a message.
+    pub(super) fn send_part(&mut self) {
+        if let Some(part) = self.parts.pop_front() {
+            self.dispatch(part);
+        }
+        self.go_on();
+    }
+
+    /// Sends what has waited for the last part of a message.
+    pub(super) fn go_on(&mut self) {
+        if self.parts.is_empty() && matches!(self.doing, Doing::Nothing) && !self.queue.is_empty() {
+            self.release();
+        }
     }
 
     pub(super) fn send(&mut self, held: Held) {
@@ -44,6 +77,10 @@ impl Writing {
         }
         if let Transaction::Own { sealed, .. } = &mut self.transaction {
             *sealed |= matches!(tag, b'Q' | b'S');
+        }
+        let begins = |statements: &Arc<[Statement]>| Act::of(statements).begins;
+        if matches!(self.transaction, Transaction::None) && tag == b'E' && held.statements.as_ref().is_some_and(begins) {
+            self.transaction = Transaction::Begun;
         }
         match &held.statements {
             Some(statements) => self.transcript.sent(held.bytes.as_bytes(), statements),
@@ -74,28 +111,34 @@ impl Writing {
             return;
         }
         match next {
-            Next::Open => self.open(true, None),
-            Next::Join => self.open(false, None),
+            Next::Open => self.open(true),
+            Next::Join if self.is_begun() => self.open(false),
+            // It has failed or ended meanwhile.
+            Next::Join => {
+                self.doing = Doing::Nothing;
+                self.release();
+            }
             Next::Commit => self.settle(Settlings::Commit),
             Next::Prepare => self.settle(Settlings::Prepare),
         }
     }
 
     /// Opens a transaction, or makes the client's one that may write, and takes what it starts with.
-    pub(super) fn open(&mut self, own: bool, ready: Option<Bytes>) {
+    fn open(&mut self, own: bool) {
         let mut bytes = BytesMut::new();
         bytes.put(command_in_batch(if own { BEGIN } else { MAY_WRITE }));
+        bytes.put(command_in_batch(ISOLATION));
         bytes.put(command_in_batch(crate::capture::OPENING));
         bytes.put_slice(b"H\0\0\0\x04");
         self.own(bytes.freeze());
-        // Each of the two ends with two.
-        self.doing = Doing::Opening { left: 4, rows: Vec::new(), own, ready };
+        // Each of the three ends with two.
+        self.doing = Doing::Opening { left: 6, rows: Vec::new(), own };
     }
 
     pub(super) fn settle(&mut self, what: Settlings) {
         let baseline = match &self.transaction {
             Transaction::Own { baseline, .. } | Transaction::Client { baseline } => baseline.clone(),
-            Transaction::None => Vec::new(),
+            Transaction::None | Transaction::Begun => Vec::new(),
         };
         let ways = Arc::clone(&self.ways);
         let settlement: Box<dyn belay_engine::Settlement> = match what {
@@ -122,18 +165,14 @@ impl Writing {
             return;
         }
         let sealed = matches!(self.transaction, Transaction::Own { sealed: true, .. });
-        if sealed || !matches!(self.doing, Doing::Nothing) {
+        let behind = !held.part && !self.parts.is_empty();
+        if sealed || behind || !matches!(self.doing, Doing::Nothing) {
             self.queue.push_back(held);
             // It may be the last that was due: a Sync behind a Parse, say.
             self.drained();
             return;
         }
         match self.next(&held) {
-            Some(next) if next == Next::Join => {
-                self.send(held);
-                self.own(Bytes::from_static(b"H\0\0\0\x04"));
-                self.doing = Doing::Draining(next);
-            }
             Some(next) => {
                 // What is due may be held back until a Sync.
                 if self.in_batch {
@@ -147,7 +186,11 @@ impl Writing {
         }
     }
 
-    /// What has to come before this message, or right behind it.
+    fn is_begun(&self) -> bool {
+        matches!(self.transaction, Transaction::Begun) && !self.inner.has_failed()
+    }
+
+    /// What has to come before this message.
     fn next(&self, held: &Held) -> Option<Next> {
         let tag = held.bytes.as_bytes().first().copied()?;
         let act = Act::of(held.statements.as_deref()?);
@@ -156,7 +199,7 @@ impl Writing {
             Transaction::None if act.writes && self.inner.is_outside_transaction() && !self.in_batch => {
                 Some(Next::Open)
             }
-            Transaction::None if act.begins && tag == b'E' => Some(Next::Join),
+            Transaction::Begun if !act.early && self.is_begun() => Some(Next::Join),
             // The end of one that has failed is a ROLLBACK, whatever the client calls it.
             Transaction::Client { .. } if act.commits && runs && !self.inner.has_failed() => Some(Next::Commit),
             Transaction::Own { .. } | Transaction::Client { .. }

@@ -252,11 +252,12 @@ async fn plan(
     writer: &mut Writer,
     keeper: &dyn Keeper,
     draft: Box<dyn Draft>,
-    set: ChangeSet,
+    mut set: ChangeSet,
     mut script: Script,
     over: Option<String>,
 ) -> Settled {
     script.database.clone_from(&ways.database);
+    set.trial = plan::cost(writer).await;
     if let Err(error) = writer.ask("ROLLBACK").await {
         return Settled::Lost(denied(&error));
     }

@@ -145,7 +145,7 @@ fn what(statement: &Statement, text: &str, tokens: &[ScanToken]) -> What {
 }
 
 /// The tokens of each statement, without comments and what divides them.
-fn pieces(text: &str) -> Vec<Vec<ScanToken>> {
+pub(super) fn pieces(text: &str) -> Vec<Vec<ScanToken>> {
     let (mut pieces, mut depth) = (vec![Vec::new()], 0_u32);
     for token in pg_query::scan_tokens(text).unwrap_or_default() {
         match kind(Some(&token)) {
@@ -179,7 +179,7 @@ fn name(text: &str, token: Option<&ScanToken>) -> String {
     }
 }
 
-fn slice<'t>(text: &'t str, first: Option<&ScanToken>, last: Option<&ScanToken>) -> &'t str {
+pub(super) fn slice<'t>(text: &'t str, first: Option<&ScanToken>, last: Option<&ScanToken>) -> &'t str {
     let place = |at: i32| usize::try_from(at).unwrap_or(usize::MAX);
     match (first, last) {
         (Some(first), Some(last)) => text.get(place(first.start)..place(last.end)).unwrap_or_default(),

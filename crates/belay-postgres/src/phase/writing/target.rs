@@ -1,6 +1,7 @@
 //! What the target sends: answers for the client, and answers to what was asked here.
 
 use super::messages::{Message, row};
+use super::super::budget::Stop;
 use super::{Doing, Next, Settlings, Transaction, Writing, idle};
 use crate::wire::{error_fields, query};
 use belay_engine::{Answer, Output, ProtocolError};
@@ -79,7 +80,8 @@ impl Writing {
                 return Ok(());
             }
             // It was prepared and not run, or undone to a savepoint.
-            (Transaction::Own { .. }, Some(b'T')) if self.transcript.is_empty() => {
+            // Or it returned more than it may: the client takes it for failed.
+            (Transaction::Own { .. }, Some(b'T')) if self.transcript.is_empty() || self.is_over_budget() => {
                 let afterwards = self.complete.take().into_iter().chain([idle()]).collect();
                 self.roll_back(afterwards);
                 return Ok(());
@@ -88,24 +90,36 @@ impl Writing {
                 self.settle(Settlings::Own);
                 return Ok(());
             }
-            (Transaction::None, Some(b'T')) => {
-                self.open(false, Some(message.bytes));
-                return Ok(());
-            }
+            (Transaction::None, Some(b'T')) => self.transaction = Transaction::Begun,
             (_, Some(b'I')) => self.forget(),
             (Transaction::Client { .. }, Some(b'T')) => self.transcript.all_succeeded(),
             _ => {}
         }
+        if status == Some(b'T') && !self.parts.is_empty() && !self.is_stopped() {
+            self.transcript.all_succeeded();
+            self.send_part();
+            return Ok(());
+        }
+        self.parts.clear();
         if let Some(complete) = self.complete.take() {
             self.feed(complete, now)?;
         }
         self.feed(message.bytes, now)?;
         self.drained();
+        self.go_on();
         Ok(())
     }
 
+    fn is_over_budget(&self) -> bool {
+        self.inner.stop.as_ref().is_some_and(Stop::withholds)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.inner.stop.as_ref().is_some_and(Stop::hides_the_rest)
+    }
+
     fn handle_opening(&mut self, message: Message, now: Timestamp) -> Result<(), ProtocolError> {
-        let Doing::Opening { left, rows, own, ready } = &mut self.doing else { return Ok(()) };
+        let Doing::Opening { left, rows, own } = &mut self.doing else { return Ok(()) };
         match message.tag {
             b'D' => rows.push(row(message.body())?),
             b'3' => *left = left.saturating_sub(1),
@@ -118,13 +132,12 @@ impl Writing {
             _ => {}
         }
         if *left == 0 {
-            let (baseline, own, ready) = (std::mem::take(rows), *own, ready.take());
+            let (mut baseline, own) = (std::mem::take(rows), *own);
+            let isolation = (!baseline.is_empty()).then(|| baseline.remove(0));
+            self.transcript.isolated(isolation.and_then(|row| row.into_iter().next().flatten()));
             self.transaction =
                 if own { Transaction::Own { baseline, sealed: false } } else { Transaction::Client { baseline } };
             self.doing = Doing::Nothing;
-            if let Some(ready) = ready {
-                self.feed(ready, now)?;
-            }
             self.release();
         }
         Ok(())
@@ -162,6 +175,7 @@ impl Writing {
             _ => return Ok(()),
         }
         let Doing::RollingBack(afterwards) = std::mem::replace(&mut self.doing, Doing::Nothing) else { return Ok(()) };
+        self.parts.clear();
         for bytes in afterwards {
             self.feed(bytes, now)?;
         }

@@ -4,6 +4,7 @@ use super::step::{Step, What, is_at_cursor, steps};
 use crate::wire::{bind_parameters, parameter_types, parse};
 use belay_change::{Parameter, Script, Scripted};
 use belay_model::{Relation, Statement};
+use bytes::Bytes;
 use postgres_protocol::escape::escape_identifier;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(super) struct Transcript {
     moved: bool,
     size: usize,
     named: Vec<Relation>,
+    isolation: String,
     unrepeatable: Option<String>,
 }
 
@@ -75,7 +77,7 @@ impl Transcript {
             }
             Some(b'Q') => {
                 let text = self.text_of(frame).unwrap_or_default();
-                self.run(Scripted { text: Arc::from(text), parameters: None, data: None }, statements);
+                self.run(Scripted { text: Arc::from(text.trim()), parameters: None, data: None }, statements);
             }
             _ => {}
         }
@@ -129,6 +131,11 @@ impl Transcript {
             return;
         }
         self.sent.extend(steps(scripted, statements));
+    }
+
+    /// The transaction is isolated so, as the target says.
+    pub(super) fn isolated(&mut self, level: Option<Bytes>) {
+        self.isolation = level.map(|level| String::from_utf8_lossy(&level).into_owned()).unwrap_or_default();
     }
 
     /// COPY data of the statement that was sent last.
@@ -201,7 +208,8 @@ impl Transcript {
         self.savepoints.clear();
         let mut unrepeatable = self.unrepeatable.take();
         let statements = compiled(std::mem::take(&mut self.done), std::mem::take(&mut self.moved), &mut unrepeatable);
-        let script = Script { statements, unrepeatable, ..Script::default() };
+        let isolation = std::mem::take(&mut self.isolation);
+        let script = Script { statements, isolation, unrepeatable, ..Script::default() };
         Ran { script, named: std::mem::take(&mut self.named) }
     }
 }

@@ -23,7 +23,7 @@ fn set(fingerprint: &str) -> ChangeSet {
         tables: vec![change],
         fingerprint: fingerprint.to_owned(),
         transaction: Some("77".to_owned()),
-        sequences: Vec::new(),
+        ..ChangeSet::default()
     }
 }
 
