@@ -68,6 +68,20 @@ pub(crate) fn settled(error: &CaptureError) -> Settled {
     }
 }
 
+/// What a statement is told that ends transactions itself, which it may not inside the one that was opened for it.
+pub(crate) fn committing(sqlstate: &str) -> Option<Denial> {
+    const INVALID_TRANSACTION_TERMINATION: &str = "2D000";
+    (sqlstate == INVALID_TRANSACTION_TERMINATION).then(|| Denial {
+        code: Code::Irreversible,
+        message: "refused: what it runs ends transactions itself".to_owned(),
+        detail:
+            "Its rows could not be looked at before they are committed. The transaction was rolled back; nothing in \
+            the database has changed."
+                .to_owned(),
+        hint: "run the parts between its COMMITs each by itself".to_owned(),
+    })
+}
+
 /// Whether the same may go well if it is tried again at once: a serialization failure, a deadlock.
 pub(crate) fn is_passing(sqlstate: &str) -> bool {
     matches!(sqlstate, "40001" | "40P01")

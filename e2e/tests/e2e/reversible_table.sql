@@ -42,6 +42,7 @@ INSERT INTO app.scrap (file, note) VALUES (1, 'kept');
 CREATE FUNCTION app.pay(int) RETURNS void LANGUAGE sql AS 'UPDATE app.orders SET status = ''paid'' WHERE id = $1';
 CREATE FUNCTION app.purge() RETURNS void LANGUAGE plpgsql AS 'BEGIN TRUNCATE app.cache; END';
 CREATE PROCEDURE app.renumber() LANGUAGE plpgsql AS 'BEGIN UPDATE app.orders SET id = id + 100; END';
+CREATE PROCEDURE app.in_steps() LANGUAGE plpgsql AS 'BEGIN UPDATE app.orders SET status = ''done'' WHERE id = 1; COMMIT; DELETE FROM app.orders; END';
 
 CREATE EXTENSION postgres_fdw;
 CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '$port', dbname '$database');

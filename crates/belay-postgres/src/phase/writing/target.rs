@@ -1,9 +1,10 @@
 //! What the target sends: answers for the client, and answers to what was asked here.
 
-use super::messages::{Message, row};
 use super::super::budget::Stop;
-use super::{Doing, Next, Settlings, Transaction, Writing, idle};
-use crate::wire::{error_fields, query};
+use super::messages::{Message, row};
+use super::{Doing, Next, Settlings, Transaction, Writing, idle, told};
+use crate::change::committing;
+use crate::wire::{Severity, error_fields, error_response, query};
 use belay_engine::{Answer, Output, ProtocolError};
 use belay_model::Timestamp;
 use bytes::Bytes;
@@ -55,7 +56,7 @@ impl Writing {
             }
             b'E' => {
                 self.transcript.failed();
-                self.feed(message.bytes, now)?;
+                self.feed(self.explained(message), now)?;
                 if matches!(self.doing, Doing::Draining(next) if next != Next::Open) {
                     // The target skips the rest of the batch.
                     self.doing = Doing::Nothing;
@@ -70,6 +71,15 @@ impl Writing {
         self.feed(message.bytes, now)?;
         self.drained();
         Ok(())
+    }
+
+    /// What the client is told of an error that is none of its own transaction.
+    fn explained(&self, error: Message) -> Bytes {
+        let own = matches!(self.transaction, Transaction::Own { .. });
+        match own.then(|| committing(error_fields(error.body()).sqlstate.as_str())).flatten() {
+            Some(denial) => error_response(&told(Severity::Error, &denial)),
+            None => error.bytes,
+        }
     }
 
     fn handle_ready(&mut self, message: Message, now: Timestamp) -> Result<(), ProtocolError> {
