@@ -10,7 +10,7 @@ use std::io;
 /// Of no value is more shown.
 const VALUE_MOST: usize = 16 * 1024;
 /// Nor of all values together.
-const ALL_MOST: usize = 16 * 1024 * 1024;
+pub(crate) const ALL_MOST: usize = 16 * 1024 * 1024;
 
 /// Rows of one table, by what tells them apart.
 pub(crate) type Wanted = HashSet<[u8; 16]>;
@@ -85,6 +85,11 @@ impl Picked {
         }
         kept.push(Image { whole, times: 1, cells });
         Ok(())
+    }
+
+    /// Whether values may have been cut because there were too many.
+    pub(crate) fn is_full(&self) -> bool {
+        self.left < VALUE_MOST
     }
 
     /// What becomes of a row.

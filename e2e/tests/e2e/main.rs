@@ -20,6 +20,7 @@ mod plans;
 mod policy;
 mod protocol;
 mod reversible_table;
+mod reviewed;
 mod robustness;
 mod scope;
 mod typed_writes;
