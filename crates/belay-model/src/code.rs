@@ -140,7 +140,7 @@ codes! {
         "The rows of the change could not be taken or kept on disk. What cannot be kept is not committed; the transaction was rolled back.",
         "Try again; `belay doctor` shows whether the gateway's disk is full.";
     MixedMessage = 1045, "0A000", "transaction and write in one message",
-        "A message holds several statements, a write among them, and also begins or ends a transaction. In a session that captures writes, transactions begin and end in messages of their own.",
+        "A message holds several statements, a write among them, and begins or ends a transaction in their midst. In a session that captures writes, a transaction begins with its message's first statement and ends with the last, and what has to be looked at before it runs comes alone.",
         "Send BEGIN, the statements and COMMIT one by one; psql -f and -1 do.";
     Changed = 1046, "01000", "rows changed",
         "The write was committed, and its rows are kept as they were.",

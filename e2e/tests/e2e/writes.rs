@@ -9,6 +9,7 @@ mod failing;
 mod planned;
 mod refused;
 mod replayed;
+mod transactions;
 
 use e2e::World;
 use serde_json::Value;

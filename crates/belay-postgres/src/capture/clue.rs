@@ -247,6 +247,15 @@ fn column(node: &Node) -> Option<ColumnOf> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn texts_as_deep_as_any_may_be_are_read_on_any_stack() {
+        let deep =
+            |levels: usize| format!("DELETE FROM t WHERE a = 1 AND b = {}2{}", "(".repeat(levels), ")".repeat(levels));
+        let read = move || [600, 5_000].map(|levels| told(&deep(levels), &[]).len());
+        let small = std::thread::Builder::new().stack_size(2 << 20).spawn(read).unwrap();
+        assert_eq!(small.join().unwrap(), [1, 0]);
+    }
+
     fn told(text: &str, parameters: &[&str]) -> Vec<String> {
         let parameters = parameters.iter().map(|value| Some((*value).to_owned())).collect();
         let shown = |condition: &Condition| {

@@ -26,7 +26,13 @@ pub(super) struct Act {
 impl Act {
     pub(super) fn of(statements: &[Statement]) -> Act {
         let any = |test: fn(&Statement) -> bool| statements.iter().any(test);
-        Act { writes: any(writes), begins: any(begins), commits: any(commits), prepares: any(prepares), early: statements.iter().all(early) }
+        Act {
+            writes: any(writes),
+            begins: any(begins),
+            commits: any(commits),
+            prepares: any(prepares),
+            early: statements.iter().all(early),
+        }
     }
 }
 

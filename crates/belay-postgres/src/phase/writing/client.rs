@@ -45,7 +45,8 @@ impl Writing {
         let text = query_text(bytes.as_bytes()).ok().and_then(|text| std::str::from_utf8(text).ok());
         let cut = text.and_then(|text| block::cut(text, whole));
         let why = "the statements of a transaction in one message cannot be told apart";
-        let (texts, statements): (Vec<_>, Vec<_>) = cut.ok_or_else(|| ProtocolError(why.to_owned()))?.into_iter().unzip();
+        let (texts, statements): (Vec<_>, Vec<_>) =
+            cut.ok_or_else(|| ProtocolError(why.to_owned()))?.into_iter().unzip();
         let messages = bytes.in_parts(texts.iter().map(|text| query(text)).collect());
         let part = |(bytes, statements)| Held { bytes, statements: Some(statements), prepared: false, part: true };
         self.parts = messages.into_iter().zip(statements).map(part).collect();
@@ -79,7 +80,8 @@ impl Writing {
             *sealed |= matches!(tag, b'Q' | b'S');
         }
         let begins = |statements: &Arc<[Statement]>| Act::of(statements).begins;
-        if matches!(self.transaction, Transaction::None) && tag == b'E' && held.statements.as_ref().is_some_and(begins) {
+        if matches!(self.transaction, Transaction::None) && tag == b'E' && held.statements.as_ref().is_some_and(begins)
+        {
             self.transaction = Transaction::Begun;
         }
         match &held.statements {
