@@ -120,11 +120,27 @@ fn isolation(level: &str) -> Result<&'static str, CaptureError> {
 /// Told by its first word: a TRUNCATE is one without other statements, only so it was let through, and the text may be
 /// too deep to be parsed here.
 fn is_truncate(text: &str) -> bool {
+    first_words(text).first() == Some(&Token::Truncate)
+}
+
+/// Whether it makes the session act as another role, told in the same way.
+pub(crate) fn sets_role(text: &str) -> bool {
+    match *first_words(text).as_slice() {
+        [Token::Set, Token::Session | Token::Local, Token::Role, ref rest @ ..]
+        | [Token::Set, Token::Role, ref rest @ ..] => !rest.contains(&Token::None),
+        _ => false,
+    }
+}
+
+/// The first five words, without comments and what divides statements.
+fn first_words(text: &str) -> Vec<Token> {
     let word = |token: &ScanToken| Token::try_from(token.token).unwrap_or(Token::Nul);
     let mark = |token: &Token| matches!(token, Token::SqlComment | Token::CComment | Token::Ascii59);
-    !is_blank(text)
-        && pg_query::scan_tokens(text)
-            .is_ok_and(|tokens| tokens.iter().map(word).find(|word| !mark(word)) == Some(Token::Truncate))
+    if is_blank(text) {
+        return Vec::new();
+    }
+    let tokens = pg_query::scan_tokens(text).unwrap_or_default();
+    tokens.iter().map(word).filter(|word| !mark(word)).take(5).collect()
 }
 
 async fn step(writer: &Client, statement: &Scripted) -> Result<(), CaptureError> {
@@ -196,6 +212,17 @@ impl ToSql for Value<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_role_is_told_by_its_first_words() {
+        for text in ["SET ROLE clerk", "set /* a */ local role 'clerk';", "SET SESSION ROLE TO a", "SET role = b"] {
+            assert!(sets_role(text), "{text}");
+        }
+        for text in ["SET ROLE NONE", "set local role none;", "RESET ROLE", "SET roles.a = 1", "UPDATE role SET a = 1"]
+        {
+            assert!(!sets_role(text), "{text}");
+        }
+    }
 
     #[test]
     fn a_truncate_is_told_by_its_first_word_however_deep_other_texts_are() {

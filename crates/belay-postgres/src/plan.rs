@@ -48,6 +48,7 @@ pub(crate) async fn keep(
     keeper: &dyn Keeper,
 ) -> Result<Planned, Settled> {
     let limits = Limits::default();
+    other_role(&script).map_err(|error| settled(&error))?;
     let ran = apply::run(writer, outsider, &script, &set.tables, &limits, keeper).await;
     let cost = if ran.is_ok() { cost(writer).await } else { None };
     let _ = writer.batch_execute("ROLLBACK").await;
@@ -64,6 +65,18 @@ pub(crate) async fn keep(
         Ok(plan) => Ok(Planned { plan, set, lines }),
         Err(error) => Err(refused(not_kept(&error.0))),
     }
+}
+
+/// Before a plan is applied its role is made a member of nobody again, so it could act as no other then.
+fn other_role(script: &Script) -> Result<(), CaptureError> {
+    let before = script.settings.iter().any(|(name, _)| name == "role");
+    if before || script.statements.iter().any(|statement| apply::sets_role(&statement.text)) {
+        return Err(CaptureError::Irreversible {
+            what: "SET ROLE comes before it: a plan is applied by a role that is a member of no other".to_owned(),
+            instead: "leave SET ROLE out; or ask for a grant with --effect direct".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// What could be run once and fails when it is run again, on a connection of its own.
