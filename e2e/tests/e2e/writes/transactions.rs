@@ -1,7 +1,7 @@
 //! Transactions as clients begin and end them: isolated as they say, in messages of their own or all in one.
 
 use super::{approve_and_apply, changes, granted, plans, shop};
-use e2e::World;
+use e2e::{Message, Raw, World, message};
 use testkit::{Outcome, SAMPLE_DATABASE, Ticket};
 
 const LEVEL: &str = "UPDATE orders SET status = current_setting('transaction_isolation') WHERE id = 41";
@@ -167,4 +167,87 @@ fn a_transaction_in_one_message_that_fails_stays_open_and_failed() {
         assert!(said.err.contains("[BLY-1045]") && said.out == "after\n", "{mixed}: {}{}", said.out, said.err);
     }
     assert_eq!(status(&world), "x y");
+}
+
+/// The messages of the extended protocol that run a statement, without what ends a batch.
+fn batch(sql: &str) -> Vec<u8> {
+    let parse = message(b'P', format!("\0{sql}\0\0\0").as_bytes());
+    [parse, message(b'B', b"\0\0\0\0\0\0\0\0"), message(b'E', b"\0\0\0\0\0")].concat()
+}
+
+fn told(messages: &[Message]) -> String {
+    let tag = |message: &Message| String::from_utf8_lossy(&message.body).trim_end_matches('\0').to_owned();
+    let told = messages.iter().filter(|message| matches!(message.tag, b'C' | b'Z' | b'E'));
+    told.map(|message| if message.tag == b'E' { message.fields()[&'C'].clone() } else { tag(message) })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[test]
+fn what_is_sent_ahead_waits_for_a_transaction_and_fails_or_passes_after_it() {
+    let (world, ticket) = shop("direct", &["public.*"]);
+    let mut session = Raw::log_in(&world.belay, &ticket, SAMPLE_DATABASE);
+    let sync = message(b'S', b"");
+    let set = |id: u8| format!("UPDATE orders SET status = 'ahead' WHERE id = {id}");
+    for (sent, answers) in [
+        (
+            [message(b'Q', format!("BEGIN; {}; COMMIT\0", set(41)).as_bytes()), batch("SELECT 1"), sync.clone()]
+                .concat(),
+            ["BEGIN UPDATE 1 COMMIT I", "SELECT 1 I"],
+        ),
+        (
+            [message(b'Q', b"BEGIN; SELECT 1; SELECT 1 / 0; COMMIT\0"), batch("ROLLBACK"), sync.clone()].concat(),
+            ["BEGIN SELECT 1 22012 E", "ROLLBACK I"],
+        ),
+        (
+            [
+                batch("BEGIN"),
+                batch("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"),
+                batch(&set(57)),
+                batch("COMMIT"),
+                sync.clone(),
+                batch("SELECT 1"),
+                sync.clone(),
+            ]
+            .concat(),
+            ["BEGIN SET UPDATE 1 COMMIT I", "SELECT 1 I"],
+        ),
+        // What is set fails, so nothing of the batch runs; the next finds the transaction failed.
+        (
+            [
+                batch("BEGIN"),
+                batch("SET work_mem = 'nosuch'"),
+                batch(&set(60)),
+                sync.clone(),
+                batch(&set(60)),
+                sync.clone(),
+            ]
+            .concat(),
+            ["BEGIN 22023 E", "25P02 E"],
+        ),
+        ([message(b'Q', b"ROLLBACK\0"), batch("SELECT 1"), sync.clone()].concat(), ["ROLLBACK I", "SELECT 1 I"]),
+    ] {
+        session.send(&sent);
+        let heard = [told(&session.await_ready()), told(&session.await_ready())];
+        assert_eq!(heard, answers);
+    }
+    assert_eq!((status(&world).as_str(), changes(&world).len()), ("ahead ahead", 2));
+    assert_eq!(world.direct("SELECT count(*) FROM orders WHERE status = 'ahead'"), "2");
+}
+
+#[test]
+fn a_write_that_returns_more_rows_than_the_grant_allows_changes_nothing() {
+    let (world, _) = shop("direct", &["public.*"]);
+    let ticket = granted(&world, "direct", &["public.*", "--max-rows", "3"]);
+    let before = world.fingerprint();
+    for message in [
+        "UPDATE orders SET status = 'x' WHERE id < 9 RETURNING id",
+        "BEGIN; UPDATE orders SET status = 'x' WHERE id < 9 RETURNING id; COMMIT",
+        "BEGIN; UPDATE orders SET status = 'x' WHERE id < 9 RETURNING id; ROLLBACK",
+    ] {
+        let said = messages(&world, &ticket, &[message, "ROLLBACK", "SELECT 'after'"]);
+        assert!(said.err.contains("stopped: more than the 3 rows"), "{message}: {}{}", said.out, said.err);
+        assert!(said.out.ends_with("ROLLBACK\nafter\n") && !said.err.contains("BLY-1046"), "{}{}", said.out, said.err);
+        assert_eq!((world.fingerprint(), changes(&world).len()), (before.clone(), 0), "{message}");
+    }
 }

@@ -32,7 +32,7 @@ pub(super) fn cut(text: &str, statements: &[Statement]) -> Option<Vec<(String, A
     }
     let (from, to) = body_of(statements);
     let alone = |at: usize| at..at + 1;
-    let ranges = (0..from).map(alone).chain([from..to]).chain((to..statements.len()).map(alone));
+    let ranges = (0..from).map(alone).chain(std::iter::once(from..to)).chain((to..statements.len()).map(alone));
     let part = |range: std::ops::Range<usize>| {
         let (first, last) = (pieces.get(range.start)?.first()?, pieces.get(range.end - 1)?.last()?);
         let before = text.get(..usize::try_from(first.start).ok()?)?.chars().count();
