@@ -57,6 +57,8 @@ pub(crate) struct Writing {
     doing: Doing,
     transaction: Transaction,
     transcript: Transcript,
+    /// The client has said that its transaction only reads.
+    reads_only: bool,
     /// What was taken of the transaction already.
     open: Option<Box<Open>>,
     /// The client's batch has begun and has not come to its Sync.
@@ -151,6 +153,7 @@ impl Writing {
             doing: Doing::Nothing,
             transaction: Transaction::None,
             transcript: Transcript::default(),
+            reads_only: false,
             open: None,
             in_batch: false,
             complete: None,

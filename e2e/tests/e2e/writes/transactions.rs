@@ -68,6 +68,13 @@ fn a_change_at_once_sees_what_its_isolation_lets_it_see() {
         "{}",
         late.err
     );
+    // What a client says only to read is kept from writing by the target.
+    for begin in ["BEGIN READ ONLY", "BEGIN;\nSET TRANSACTION READ ONLY"] {
+        let said =
+            world.script(&ticket, &format!("{begin};\nSELECT 7;\n{LEVEL};\nROLLBACK;\n{begin};\nSELECT 8;\nCOMMIT;\n"));
+        assert!(said.err.contains("25006: cannot execute UPDATE in a read-only transaction"), "{}", said.err);
+        assert!(said.out.contains("\n7\n") && said.out.ends_with("\n8\nCOMMIT\n"), "{}", said.out);
+    }
     // A transaction that fails before it ran anything, and what begins and ends without a word between.
     let script = "BEGIN;\nSET work_mem = 'nosuch';\nUPDATE orders SET total = 0;\nCOMMIT;\nBEGIN;\nCOMMIT;\nBEGIN;\nROLLBACK;\nSELECT 'after';\n";
     let said = world.script(&ticket, script);

@@ -13,8 +13,6 @@ const NO_ROLE: &str = "RESET ROLE";
 pub(super) struct Act {
     /// It changes rows, or may.
     pub(super) writes: bool,
-    /// It opens a transaction.
-    pub(super) begins: bool,
     /// It commits one.
     pub(super) commits: bool,
     /// Something has to be done before it runs.
@@ -26,13 +24,7 @@ pub(super) struct Act {
 impl Act {
     pub(super) fn of(statements: &[Statement]) -> Act {
         let any = |test: fn(&Statement) -> bool| statements.iter().any(test);
-        Act {
-            writes: any(writes),
-            begins: any(begins),
-            commits: any(commits),
-            prepares: any(prepares),
-            early: statements.iter().all(early),
-        }
+        Act { writes: any(writes), commits: any(commits), prepares: any(prepares), early: statements.iter().all(early) }
     }
 }
 

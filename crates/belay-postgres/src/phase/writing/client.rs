@@ -1,9 +1,10 @@
 //! What the client sends: on to the target, or held until what has to come before it is done.
 
-use super::act::{Act, mixed};
+use super::act::{Act, begins, mixed};
 use super::block;
 use super::dropped::relations;
 use super::settlement::{Before, End};
+use super::step::reads_only;
 use super::{BEGIN, Doing, Held, ISOLATION, MAY_WRITE, Next, Settlings, Transaction, Writing};
 use crate::wire::{command_in_batch, query, query_text};
 use belay_engine::{Connection as _, Input, Output, ProtocolError, UpstreamBytes};
@@ -79,11 +80,7 @@ impl Writing {
         if let Transaction::Own { sealed, .. } = &mut self.transaction {
             *sealed |= matches!(tag, b'Q' | b'S');
         }
-        let begins = |statements: &Arc<[Statement]>| Act::of(statements).begins;
-        if matches!(self.transaction, Transaction::None) && tag == b'E' && held.statements.as_ref().is_some_and(begins)
-        {
-            self.transaction = Transaction::Begun;
-        }
+        self.note_modes(tag, &held);
         match &held.statements {
             Some(statements) => self.transcript.sent(held.bytes.as_bytes(), statements),
             None if tag == b'd' => self.transcript.data(held.bytes.as_bytes().get(5..).unwrap_or_default()),
@@ -92,6 +89,19 @@ impl Writing {
             None => {}
         }
         self.out.push_back(Output::ToUpstream(held.bytes));
+    }
+
+    /// Takes note of how the client begins its transaction.
+    fn note_modes(&mut self, tag: u8, held: &Held) {
+        let Some([statement]) = held.statements.as_deref().filter(|_| matches!(tag, b'Q' | b'E')) else { return };
+        let begins = begins(statement) && matches!(self.transaction, Transaction::None);
+        if begins && tag == b'E' {
+            self.transaction = Transaction::Begun;
+        }
+        if begins || statement.verb == "SET TRANSACTION" {
+            let text = self.transcript.text_of(held.bytes.as_bytes());
+            self.reads_only = text.and_then(|text| reads_only(&text)).unwrap_or(self.reads_only);
+        }
     }
 
     /// Sends what was held, up to what has to wait again.
@@ -128,13 +138,17 @@ impl Writing {
     /// Opens a transaction, or makes the client's one that may write, and takes what it starts with.
     fn open(&mut self, own: bool) {
         let mut bytes = BytesMut::new();
-        bytes.put(command_in_batch(if own { BEGIN } else { MAY_WRITE }));
-        bytes.put(command_in_batch(ISOLATION));
-        bytes.put(command_in_batch(crate::capture::OPENING));
+        // Where the client only reads, the target refuses what writes.
+        let mode = if own { Some(BEGIN) } else { (!self.reads_only).then_some(MAY_WRITE) };
+        let commands: Vec<&str> = mode.into_iter().chain([ISOLATION, crate::capture::OPENING]).collect();
+        for command in &commands {
+            bytes.put(command_in_batch(command));
+        }
         bytes.put_slice(b"H\0\0\0\x04");
         self.own(bytes.freeze());
-        // Each of the three ends with two.
-        self.doing = Doing::Opening { left: 6, rows: Vec::new(), own };
+        // Each ends with two.
+        let left = if commands.len() == 3 { 6 } else { 4 };
+        self.doing = Doing::Opening { left, rows: Vec::new(), own };
     }
 
     pub(super) fn settle(&mut self, what: Settlings) {

@@ -79,6 +79,17 @@ pub(super) fn is_at_cursor(text: &str) -> bool {
         })
 }
 
+/// Whether the modes of a transaction say that it only reads, if they say.
+pub(super) fn reads_only(modes: &str) -> Option<bool> {
+    let tokens = pieces(modes).into_iter().next()?;
+    let words: Vec<Token> = tokens.iter().map(|token| kind(Some(token))).collect();
+    words.windows(2).rev().find_map(|two| match two {
+        [Token::Read, Token::Only] => Some(true),
+        [Token::Read, Token::Write] => Some(false),
+        _ => None,
+    })
+}
+
 /// What depends on other statements of the session, or others on it.
 const FOLLOWED: [&str; 12] = [
     "SAVEPOINT",
@@ -228,6 +239,19 @@ mod tests {
             ("FETCH ALL FROM c", "FETCH", What::Moves),
         ] {
             assert_eq!(cut(text, &[verb]), [(text.to_owned(), expected)], "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_the_modes_counts() {
+        for (text, reads) in [
+            ("BEGIN", None),
+            ("BEGIN ISOLATION LEVEL READ COMMITTED", None),
+            (" begin read /* a */ only;", Some(true)),
+            ("SET TRANSACTION READ ONLY, ISOLATION LEVEL SERIALIZABLE", Some(true)),
+            ("START TRANSACTION READ ONLY, READ WRITE", Some(false)),
+        ] {
+            assert_eq!(reads_only(text), reads, "{text}");
         }
     }
 

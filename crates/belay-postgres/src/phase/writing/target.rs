@@ -26,6 +26,7 @@ impl Writing {
     pub(super) fn forget(&mut self) {
         self.transaction = Transaction::None;
         self.transcript.take();
+        self.reads_only = false;
         self.open = None;
     }
 
