@@ -40,8 +40,8 @@ use belay_change::{ChangeSet, Side, Sink};
 use describe::describe;
 use take::Tables;
 
-/// Ends what [`capture`] began within the writer's transaction.
-const CLOSE: &str = "ROLLBACK TO SAVEPOINT belay_capture; RELEASE SAVEPOINT belay_capture";
+/// Ends what [`capture_open`] began within the writer's transaction.
+pub const CLOSE: &str = "ROLLBACK TO SAVEPOINT belay_capture; RELEASE SAVEPOINT belay_capture";
 
 /// The changes of the writer's open transaction, once its deferred triggers and constraints have fired. Images go to
 /// `sink`.
@@ -51,13 +51,25 @@ const CLOSE: &str = "ROLLBACK TO SAVEPOINT belay_capture; RELEASE SAVEPOINT bela
 pub async fn capture(
     writer: &mut dyn Ask,
     outsider: &mut dyn Ask,
+    transaction: Transaction,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<ChangeSet, CaptureError> {
+    let set = capture_open(writer, outsider, transaction, limits, sink).await?;
+    writer.ask(CLOSE).await?;
+    Ok(set)
+}
+
+/// The same, but for [`CLOSE`], which is left to be asked with what comes next.
+pub async fn capture_open(
+    writer: &mut dyn Ask,
+    outsider: &mut dyn Ask,
     mut transaction: Transaction,
     limits: &Limits,
     sink: &mut dyn Sink,
 ) -> Result<ChangeSet, CaptureError> {
     let seen = witness::look(writer, limits).await?;
     let Some(judged) = judge::judge(&seen, &transaction, limits)? else {
-        writer.ask(CLOSE).await?;
         return Ok(transaction.taken.finish(None, Vec::new()));
     };
     for (table, number) in transaction.taken.emptied() {
@@ -69,7 +81,6 @@ pub async fn capture(
         let taking = Tables { judged: &judged, described: &described, transaction: &mut transaction, limits, sink };
         taking.take(writer, outsider).await?;
     }
-    writer.ask(CLOSE).await?;
     let set = transaction.taken.finish(Some(judged.transaction.to_string()), judged.sequences);
     Ok(ChangeSet { locks: seen.locks(), ..set })
 }

@@ -20,6 +20,8 @@ pub(super) struct Described {
     pub(super) plain: Vec<u16>,
     /// Columns, by their place, that an index begins with.
     pub(super) leading: Vec<u16>,
+    /// It has ancestors.
+    child: bool,
     /// What its foreign keys refer to.
     pub(super) references: Vec<Reference>,
     /// Pages of it are so large.
@@ -93,7 +95,8 @@ impl Described {
     }
 
     fn read_table(&mut self, rest: &[Option<String>]) -> Result<(), CaptureError> {
-        let [Some(schema), Some(name), Some(bytes), Some(page), Some(readable), Some(filtered), ..] = rest else {
+        let [Some(schema), Some(name), Some(bytes), Some(page), Some(readable), Some(filtered), Some(child)] = rest
+        else {
             return Err(UNEXPECTED);
         };
         self.table.schema.clone_from(schema);
@@ -101,6 +104,7 @@ impl Described {
         self.bytes = bytes.parse().map_err(|_| UNEXPECTED)?;
         self.page = page.parse().map_err(|_| UNEXPECTED)?;
         (self.readable, self.filtered) = (readable == "t", filtered == "t");
+        self.child = child == "t";
         Ok(())
     }
 
@@ -190,34 +194,53 @@ pub(super) async fn describe(
     for row in outsider.ask(&sql).await? {
         read(&row, &mut tables)?;
     }
+    let children: Vec<u32> = tables.iter().filter(|(_, about)| about.child).map(|(oid, _)| *oid).collect();
+    if !children.is_empty() {
+        for row in outsider.ask(&ancestry(&children)).await? {
+            read(&row, &mut tables)?;
+        }
+    }
     Ok(tables)
 }
 
-/// Tables, their columns, unique indexes and ancestors; the first column tells which.
+/// Tables, their columns, indexes and foreign keys; the first column tells which. Asked at each write, it has as few joins
+/// as there can be: the target would take longer to plan them than for all the rest.
 fn question(oids: &[u32]) -> String {
-    let oids = oids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
     format!(
-        "SELECT 't', c.oid, n.nspname, c.relname, pg_relation_size(c.oid), current_setting('block_size'), \
-         has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'), row_security_active(c.oid) \
-         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.oid = ANY ('{{{oids}}}'::oid[]);\n\
+        "SELECT 't', c.oid, (SELECT nspname FROM pg_catalog.pg_namespace n WHERE n.oid = c.relnamespace), c.relname, \
+         pg_relation_size(c.oid), current_setting('block_size'), \
+         has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE'), \
+         row_security_active(c.oid), EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid) \
+         FROM pg_catalog.pg_class c WHERE c.oid = ANY ('{{{oids}}}'::oid[]);\n\
          SELECT 'c', attrelid, attnum, attname, format_type(atttypid, atttypmod), attgenerated, attidentity, \
          attnotnull, atttypid < 16384 FROM pg_catalog.pg_attribute WHERE attrelid = ANY ('{{{oids}}}'::oid[]) AND attnum > 0 \
          AND NOT attisdropped ORDER BY attrelid, attnum;\n\
          SELECT 'i', i.indrelid, i.indkey::text, i.indnkeyatts, i.indisunique AND i.indimmediate \
-         AND i.indexprs IS NULL, a.amname = 'btree' FROM pg_catalog.pg_index i \
-         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_am a ON a.oid = c.relam \
+         AND i.indexprs IS NULL, (SELECT a.amname = 'btree' FROM pg_catalog.pg_am a WHERE a.oid = \
+         (SELECT c.relam FROM pg_catalog.pg_class c WHERE c.oid = i.indexrelid)) FROM pg_catalog.pg_index i \
          WHERE i.indrelid = ANY ('{{{oids}}}'::oid[]) AND i.indisvalid AND i.indpred IS NULL \
          ORDER BY i.indrelid, i.indisprimary DESC, i.indexrelid;\n\
          SELECT 'f', conrelid, array_to_string(conkey, ' '), confrelid, array_to_string(confkey, ' ') \
          FROM pg_catalog.pg_constraint WHERE contype = 'f' AND conrelid = ANY ('{{{oids}}}'::oid[]) \
-         AND confrelid = ANY ('{{{oids}}}'::oid[]);\n\
-         WITH RECURSIVE up AS (SELECT inhrelid AS child, inhparent AS parent, 1 AS level FROM pg_catalog.pg_inherits \
-         WHERE inhrelid = ANY ('{{{oids}}}'::oid[]) UNION SELECT up.child, i.inhparent, up.level + 1 FROM up \
+         AND confrelid = ANY ('{{{oids}}}'::oid[])",
+        oids = list(oids)
+    )
+}
+
+/// What the tables are parts or children of.
+fn ancestry(oids: &[u32]) -> String {
+    format!(
+        "WITH RECURSIVE up AS (SELECT inhrelid AS child, inhparent AS parent, 1 AS level FROM pg_catalog.pg_inherits \
+         WHERE inhrelid = ANY ('{{{}}}'::oid[]) UNION SELECT up.child, i.inhparent, up.level + 1 FROM up \
          JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.parent WHERE up.level < 32) \
          SELECT 'a', up.child, n.nspname, c.relname FROM up JOIN pg_catalog.pg_class c ON c.oid = up.parent \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace",
+        list(oids)
     )
+}
+
+fn list(oids: &[u32]) -> String {
+    oids.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn read(row: &Row, tables: &mut HashMap<u32, Described>) -> Result<(), CaptureError> {
@@ -249,6 +272,7 @@ impl Described {
             table,
             bytes: 0,
             ancestors: Vec::new(),
+            child: false,
             plain: Vec::new(),
             leading: Vec::new(),
             references: Vec::new(),

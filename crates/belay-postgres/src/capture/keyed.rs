@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 const SMALL: u64 = 1 << 20;
 /// Rows that are looked for by key.
 const MOST_ROWS: u64 = 20_000;
+/// So many old rows are taken with their images as they are found, before it is known whose they are.
+const AT_ONCE: u64 = 1000;
 /// Bytes of images that are held until their number is proven.
 const MOST_BYTES: usize = 64 << 20;
 /// Pages at the end of a table that are looked at for new rows.
@@ -134,6 +136,9 @@ impl Search<'_> {
         condition: &str,
         found: &mut Versions,
     ) -> Result<(), CaptureError> {
+        if self.written.before() <= AT_ONCE && self.old_at_once(writer, outsider, condition, found).await? {
+            return Ok(());
+        }
         // Rows that others locked are among them.
         let most = 2 * self.written.before() + 1000;
         let sql = patiently(&format!(
@@ -149,6 +154,40 @@ impl Search<'_> {
             Ok(())
         };
         self.scan.own(writer, outsider, &marked, add).await
+    }
+
+    /// Takes few rows with their images. Whether these were all: not where somebody else marked rows, or a savepoint did.
+    async fn old_at_once(
+        &self,
+        writer: &mut dyn Ask,
+        outsider: &mut dyn Ask,
+        condition: &str,
+        found: &mut Versions,
+    ) -> Result<bool, CaptureError> {
+        let most = self.written.before().saturating_sub(found.len()) + 1;
+        let sql = patiently(&format!("{} LIMIT {most}", self.scan.marked_images(condition)));
+        let (mut marked, mut seen, mut ours) = (Versions::default(), 0, true);
+        let see = &mut |row: Row| {
+            seen += 1;
+            ours &= text(&row, 3)? == "t";
+            marked.add(version(&row)?, text(&row, 2)?);
+            Ok(())
+        };
+        match outsider.each(&sql, see).await {
+            // The longer way finds out whether it is the condition.
+            Err(CaptureError::Target { .. }) => return given_up(outsider).await.map(|()| false),
+            other => other?,
+        }
+        if !ours || seen >= most || marked.len() < seen {
+            return Ok(false);
+        }
+        // What it only locked, it still sees.
+        let versions: Vec<Version> = marked.images.keys().copied().collect();
+        let alive = self.scan.alive(writer, &versions).await?;
+        for (version, image) in marked.images.iter().filter(|(version, _)| !alive.contains(version)) {
+            found.add(*version, image);
+        }
+        Ok(true)
     }
 
     async fn after(

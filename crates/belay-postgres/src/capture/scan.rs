@@ -83,13 +83,7 @@ impl Scan<'_> {
             return Ok(());
         }
         let (table, alias) = (self.about.quoted(), self.about.alias());
-        let sql = format!("SELECT ctid, xmin FROM ONLY {table} WHERE ctid = ANY ({})", places(marked));
-        let mut alive = HashSet::new();
-        let mut see = |row: Row| {
-            alive.insert(version(&row)?);
-            Ok(())
-        };
-        writer.each(&sql, &mut see).await?;
+        let alive = self.alive(writer, marked).await?;
         let mut gone: Vec<Version> = marked.iter().filter(|version| !alive.contains(version)).copied().collect();
         if gone.is_empty() {
             return Ok(());
@@ -103,6 +97,38 @@ impl Scan<'_> {
             if gone.binary_search(&version).is_ok() { take(version, text(&row, 2)?) } else { Ok(()) }
         };
         outsider.each(&sql, each).await
+    }
+
+    /// Those of the versions that the transaction still sees.
+    pub(super) async fn alive(
+        &self,
+        writer: &mut dyn Ask,
+        versions: &[Version],
+    ) -> Result<HashSet<Version>, CaptureError> {
+        let mut alive = HashSet::new();
+        if versions.is_empty() {
+            return Ok(alive);
+        }
+        let sql =
+            format!("SELECT ctid, xmin FROM ONLY {} WHERE ctid = ANY ({})", self.about.quoted(), places(versions));
+        let mut see = |row: Row| {
+            alive.insert(version(&row)?);
+            Ok(())
+        };
+        writer.each(&sql, &mut see).await?;
+        Ok(alive)
+    }
+
+    /// SQL for row versions that somebody has marked, where `condition` holds: their places, their images, and whether it
+    /// is the transaction's own mark. Savepoints within it have marks of their own.
+    pub(super) fn marked_images(&self, condition: &str) -> String {
+        let alias = self.about.alias();
+        format!(
+            "SELECT ctid, xmin, {}, xmax = '{}' FROM ONLY {} {alias} WHERE ({condition}) AND {MARKED}",
+            image(&alias),
+            self.judged.transaction & 0xffff_ffff,
+            self.about.quoted()
+        )
     }
 
     /// Takes the rows as the transaction leaves them. Returns how many.

@@ -16,20 +16,21 @@ const STATE: &str = "SELECT 'state', pg_current_xact_id_if_assigned()::text, enc
     pg_current_snapshot()::text, current_user <> session_user, current_user;\n";
 
 /// Every relation that it locked in a mode that writers need, or counted rows in. A lock of the first three modes does
-/// not mean that anything was written; `SIReadLock` is a serializable transaction's note of what it read.
-const RELATIONS: &str = "SELECT 'relation', c.oid, n.nspname, c.relname, c.relkind, coalesce(a.amname, ''), \
-    coalesce(l.modes, ''), s.i, s.u, s.d, \
-    has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'), row_security_active(c.oid), \
-    c.relpersistence \
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam \
-    LEFT JOIN (SELECT relation, string_agg(DISTINCT mode, ' ') AS modes FROM pg_catalog.pg_locks \
+/// not mean that anything was written; `SIReadLock` is a serializable transaction's note of what it read. Asked at each
+/// write, it looks names up by subqueries: joins would take the target longer to plan than all the rest.
+const RELATIONS: &str = "WITH l AS MATERIALIZED (SELECT relation, mode FROM pg_catalog.pg_locks \
         WHERE locktype = 'relation' AND pid = pg_backend_pid() AND granted \
-        AND database IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())) \
-        AND mode NOT IN ('AccessShareLock', 'RowShareLock', 'SIReadLock') GROUP BY relation) l ON l.relation = c.oid \
-    CROSS JOIN LATERAL (SELECT pg_stat_get_xact_tuples_inserted(c.oid) AS i, \
-        pg_stat_get_xact_tuples_updated(c.oid) AS u, pg_stat_get_xact_tuples_deleted(c.oid) AS d) s \
-    WHERE (l.relation IS NOT NULL OR c.relkind IN ('r', 'm') AND (s.i <> 0 OR s.u <> 0 OR s.d <> 0))";
+        AND mode NOT IN ('AccessShareLock', 'RowShareLock', 'SIReadLock')) \
+    SELECT 'relation', c.oid, (SELECT nspname FROM pg_catalog.pg_namespace n WHERE n.oid = c.relnamespace), c.relname, \
+    c.relkind, coalesce((SELECT amname FROM pg_catalog.pg_am a WHERE a.oid = c.relam), ''), \
+    coalesce((SELECT string_agg(mode, ' ') FROM l WHERE l.relation = c.oid), ''), \
+    pg_stat_get_xact_tuples_inserted(c.oid), pg_stat_get_xact_tuples_updated(c.oid), \
+    pg_stat_get_xact_tuples_deleted(c.oid), \
+    has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE'), row_security_active(c.oid), \
+    c.relpersistence FROM pg_catalog.pg_class c \
+    WHERE (c.oid = ANY (ARRAY(SELECT relation FROM l)) OR c.relkind IN ('r', 'm') \
+        AND (pg_stat_get_xact_tuples_inserted(c.oid) <> 0 OR pg_stat_get_xact_tuples_updated(c.oid) <> 0 \
+            OR pg_stat_get_xact_tuples_deleted(c.oid) <> 0))";
 
 /// Where the transaction has written nothing there is nothing to look for; but what it wrote on another server gives it
 /// no number here.

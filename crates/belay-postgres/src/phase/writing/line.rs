@@ -1,6 +1,6 @@
 //! The client's own connection, as something that can be asked.
 
-use crate::capture::{Ask, CaptureError, EachRow};
+use crate::capture::{Ask, CLOSE, CaptureError, EachRow};
 use crate::change::{denied, is_passing, settled};
 use belay_engine::{Answer, BoxFuture, Line, Settled};
 use bytes::Bytes;
@@ -12,6 +12,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What lets deferred constraints fire: by what they say the client's transaction fails.
 const FIRE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+/// So does the client's own COMMIT, with which this ends.
+const COMMIT: &str = "; COMMIT";
 
 /// See the module.
 pub(super) struct Writer {
@@ -33,6 +35,11 @@ impl Writer {
             (CaptureError::Target { .. }, Some(whole)) => Settled::Failed(whole),
             _ => settled(error),
         }
+    }
+
+    /// Ends what a capture began, and commits.
+    pub(super) async fn commit(&mut self) -> Result<(), CaptureError> {
+        self.ask(&format!("{CLOSE}{COMMIT}")).await.map(|_| ())
     }
 
     /// Rolls back because of it.
@@ -75,7 +82,7 @@ impl Ask for Writer {
         Box::pin(async move {
             let sent = self.line.asks.send(Bytes::copy_from_slice(sql.as_bytes())).await;
             sent.map_err(|_| CaptureError::Lost("the session has ended".to_owned()))?;
-            let theirs = sql.starts_with(FIRE) || sql == "COMMIT" || self.text.as_deref() == Some(sql);
+            let theirs = sql.starts_with(FIRE) || sql.ends_with(COMMIT) || self.text.as_deref() == Some(sql);
             self.answer(theirs, each).await
         })
     }

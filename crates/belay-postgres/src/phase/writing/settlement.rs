@@ -163,8 +163,8 @@ impl End {
         };
         let rows: u64 = set.tables.iter().map(|table| table.inserted + table.updated + table.deleted).sum();
         if rows == 0 {
-            return match writer.ask("COMMIT").await {
-                Ok(_) => Settled::Committed(None),
+            return match writer.commit().await {
+                Ok(()) => Settled::Committed(None),
                 Err(error) => writer.give_up(&error).await,
             };
         }
@@ -192,7 +192,7 @@ async fn take(
         transaction.hint(&apply::hint(statement));
     }
     let mut outsider = ways.outsider().await?;
-    let set = capture::capture(writer, &mut outsider, transaction, &ways.limits, &mut *draft).await?;
+    let set = capture::capture_open(writer, &mut outsider, transaction, &ways.limits, &mut *draft).await?;
     reversible(ways, &mut outsider, &set).await?;
     *ways.outsider.lock().await = Some(outsider);
     Ok((set, draft))
@@ -231,16 +231,16 @@ async fn commit(
         Ok(change) => change,
         Err(error) => return writer.roll_back(Settled::RolledBack(not_kept(&error.0))).await,
     };
-    let committed = writer.ask("COMMIT").await;
+    let committed = writer.commit().await;
     let outcome = match &committed {
-        Ok(_) => Outcome::Committed,
+        Ok(()) => Outcome::Committed,
         Err(CaptureError::Target { .. }) => Outcome::RolledBack,
         Err(_) => Outcome::Unknown,
     };
     let noted = keeper.ended(change, outcome).await;
     match (committed, noted) {
         (_, Err(error)) => Settled::Lost(unsettled(change, &error.0)),
-        (Ok(_), Ok(())) => Settled::Committed(Some(undo(&changed, change))),
+        (Ok(()), Ok(())) => Settled::Committed(Some(undo(&changed, change))),
         (Err(error @ CaptureError::Target { .. }), Ok(())) => writer.give_up(&error).await,
         (Err(_), Ok(())) => Settled::Lost(unsettled(change, "the connection to the target was lost")),
     }
