@@ -9,6 +9,7 @@ pub(crate) mod completion;
 pub(crate) mod connect;
 pub(crate) mod deny;
 pub(crate) mod doctor;
+pub(crate) mod every_row;
 pub(crate) mod explain;
 pub(crate) mod grants;
 pub(crate) mod login;

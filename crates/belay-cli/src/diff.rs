@@ -29,15 +29,7 @@ pub(crate) fn tables(tables: &[ChangedTable]) -> String {
 
 /// What is run, and the rows by table: what statements name first, what follows from it apart.
 pub(crate) fn listed(rows: &Rows) -> Vec<String> {
-    let mut lines = Vec::new();
-    for statement in &rows.statements {
-        lines.extend(statement.sql.trim().lines().map(|line| format!("  {line}")));
-        if !statement.parameters.is_empty() {
-            let value = |value: &Option<String>| value.as_deref().map_or("NULL".to_owned(), quoted);
-            let values: Vec<String> = statement.parameters.iter().map(value).collect();
-            lines.push(format!("    with {}", values.join(", ")));
-        }
-    }
+    let mut lines = statements(rows);
     for table in rows.tables.iter().filter(|table| !table.indirect) {
         lines.push(String::new());
         lines.extend(table_listed(table, &rows.of));
@@ -52,25 +44,40 @@ pub(crate) fn listed(rows: &Rows) -> Vec<String> {
     lines
 }
 
+/// What is run.
+pub(crate) fn statements(rows: &Rows) -> Vec<String> {
+    let mut lines = Vec::new();
+    for statement in &rows.statements {
+        lines.extend(statement.sql.trim().lines().map(|line| format!("  {line}")));
+        if !statement.parameters.is_empty() {
+            let value = |value: &Option<String>| value.as_deref().map_or("NULL".to_owned(), quoted);
+            let values: Vec<String> = statement.parameters.iter().map(value).collect();
+            lines.push(format!("    with {}", values.join(", ")));
+        }
+    }
+    lines
+}
+
 fn table_listed(table: &RowsOfTable, of: &str) -> Vec<String> {
     let mut lines = vec![format!("{}: {}", table.table, counts(table.inserted, table.updated, table.deleted))];
     if !table.volatile.is_empty() {
         lines.push(format!("  decided when it is applied: {}", table.volatile.join(", ")));
     }
-    lines.extend(table.first.iter().map(|row| row_listed(table, row)));
+    lines.extend(table.first.iter().map(|row| row_listed(&table.columns, &table.key, row)));
     if table.left_out > 0 {
-        lines.push(format!("  ... {} more; all of them: belay review {of} --rows 10000", self::rows(table.left_out)));
+        lines.push(format!("  ... {} more; all of them: belay review {of} --all", self::rows(table.left_out)));
     }
-    lines.extend(table.last.iter().map(|row| row_listed(table, row)));
+    lines.extend(table.last.iter().map(|row| row_listed(&table.columns, &table.key, row)));
     lines
 }
 
-fn row_listed(table: &RowsOfTable, row: &ChangedRow) -> String {
+/// One row in one line.
+pub(crate) fn row_listed(columns: &[String], key: &[String], row: &ChangedRow) -> String {
     let times = if row.times > 1 { format!("  ({} times)", row.times) } else { String::new() };
     let text = match (&row.before, &row.after) {
         (Some(before), Some(after)) => {
-            let mut parts: Vec<String> = of_key(table, before);
-            for (at, column) in table.columns.iter().enumerate() {
+            let mut parts: Vec<String> = of_key(columns, key, before);
+            for (at, column) in columns.iter().enumerate() {
                 let (old, new) = (before.get(at).and_then(Option::as_ref), after.get(at).and_then(Option::as_ref));
                 if old != new {
                     parts.push(format!("{column}: {} -> {}", value(old), value(new)));
@@ -78,21 +85,21 @@ fn row_listed(table: &RowsOfTable, row: &ChangedRow) -> String {
             }
             format!("  ~ {}", parts.join("  "))
         }
-        (None, Some(after)) => format!("  + {}", whole(table, after)),
-        (Some(before), None) => format!("  - {}", whole(table, before)),
+        (None, Some(after)) => format!("  + {}", whole(columns, after)),
+        (Some(before), None) => format!("  - {}", whole(columns, before)),
         (None, None) => String::new(),
     };
     text + &times
 }
 
-fn of_key(table: &RowsOfTable, row: &[Option<String>]) -> Vec<String> {
-    let place = |key: &String| table.columns.iter().position(|column| column == key);
+fn of_key(columns: &[String], key: &[String], row: &[Option<String>]) -> Vec<String> {
+    let place = |key: &String| columns.iter().position(|column| column == key);
     let one = |key: &String| Some(format!("{key}={}", value(row.get(place(key)?)?.as_ref())));
-    table.key.iter().filter_map(one).collect()
+    key.iter().filter_map(one).collect()
 }
 
-fn whole(table: &RowsOfTable, row: &[Option<String>]) -> String {
-    let pairs = table.columns.iter().zip(row);
+fn whole(columns: &[String], row: &[Option<String>]) -> String {
+    let pairs = columns.iter().zip(row);
     pairs.map(|(column, found)| format!("{column}={}", value(found.as_ref()))).collect::<Vec<_>>().join("  ")
 }
 
@@ -119,24 +126,30 @@ fn quoted(text: &str) -> String {
 pub(crate) fn unified(rows: &Rows) -> Vec<String> {
     let mut lines = Vec::new();
     for table in &rows.tables {
-        lines.push(format!("--- {}", table.table));
-        lines.push(format!("+++ {}", table.table));
-        lines.push(format!("@@ {} @@", counts(table.inserted, table.updated, table.deleted)));
-        for row in table.first.iter().chain(&table.last) {
-            let line = |sign: char, values: &Vec<Option<String>>| {
-                let pairs = table.columns.iter().zip(values);
-                let whole = |found: &Option<String>| found.as_deref().map_or("NULL".to_owned(), quoted);
-                let text = pairs.map(|(column, found)| format!("{column}={}", whole(found))).collect::<Vec<_>>();
-                format!("{sign}{}", text.join(" "))
-            };
-            lines.extend(row.before.iter().map(|values| line('-', values)));
-            lines.extend(row.after.iter().map(|values| line('+', values)));
-        }
+        lines.extend(unified_head(&table.table, &counts(table.inserted, table.updated, table.deleted)));
+        lines.extend(table.first.iter().chain(&table.last).flat_map(|row| row_unified(&table.columns, row)));
         if table.left_out > 0 {
             lines.push(format!("# {} left out", self::rows(table.left_out)));
         }
     }
     lines
+}
+
+/// The head of a table's rows.
+pub(crate) fn unified_head(table: &str, counts: &str) -> [String; 3] {
+    [format!("--- {table}"), format!("+++ {table}"), format!("@@ {counts} @@")]
+}
+
+/// Both sides of a row.
+pub(crate) fn row_unified(columns: &[String], row: &ChangedRow) -> Vec<String> {
+    let line = |sign: char, values: &Vec<Option<String>>| {
+        let whole = |found: &Option<String>| found.as_deref().map_or("NULL".to_owned(), quoted);
+        let pairs = columns.iter().zip(values);
+        let text = pairs.map(|(column, found)| format!("{column}={}", whole(found))).collect::<Vec<_>>();
+        format!("{sign}{}", text.join(" "))
+    };
+    let (before, after) = (row.before.iter(), row.after.iter());
+    before.map(|values| line('-', values)).chain(after.map(|values| line('+', values))).collect()
 }
 
 /// Rows that have changed since, three ways.
@@ -184,7 +197,7 @@ mod tests {
     fn what_statements_name_comes_first_and_only_changed_columns_are_listed() {
         let text = "  UPDATE orders SET status = $1\n    with paid, NULL\n\npublic.orders: 1 updated, 1 deleted\n  \
                     ~ id=41  status: open -> paid\n  - id=57  status=NULL\n  ... 7 rows more; all of them: belay review \
-                    p_12 --rows 10000\n\nwritten by cascades, triggers and functions:\npublic.audit: 1 inserted\n  \
+                    p_12 --all\n\nwritten by cascades, triggers and functions:\npublic.audit: 1 inserted\n  \
                     decided when it is applied: note\n  + note='it''s'  (2 times)";
         assert_eq!(listed(&rows()).join("\n"), text);
     }

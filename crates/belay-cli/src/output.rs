@@ -95,6 +95,21 @@ impl Out {
         }
     }
 
+    /// Whether all that is written is to be one document of JSON.
+    pub(crate) fn is_one_document(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Writes many lines of data at once; `false` where nobody reads them any more.
+    pub(crate) fn write(&self, lines: &[String]) -> bool {
+        let mut text = String::new();
+        for line in lines {
+            text += &if self.is_for_people() { clean(line) } else { line.clone() };
+            text.push('\n');
+        }
+        io::stdout().lock().write_all(text.as_bytes()).is_ok()
+    }
+
     /// Says these lines.
     pub(crate) fn say_lines(&self, lines: &[String]) {
         for line in lines {

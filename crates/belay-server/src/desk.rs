@@ -24,6 +24,7 @@ mod requests;
 mod rules;
 mod survey;
 mod targets;
+mod to_revert;
 mod users;
 
 pub use belay_store::{ApiToken, MaskRecord, User};
@@ -39,6 +40,8 @@ pub(crate) use plans::NewPlan;
 pub use plans::{PlanView, RevertOrder, RevertPart};
 pub use recorder::{Recorder, Unrecorded};
 pub use survey::Surveyor;
+pub use to_revert::RevertOf;
+pub(crate) use to_revert::ToRevert;
 
 use crate::people::LocalPeople;
 use crate::secrets::{self, Keys};

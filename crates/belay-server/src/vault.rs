@@ -12,7 +12,7 @@ mod rows;
 
 pub use apply::Applying;
 pub use revert::{RevertWish, Reverting};
-pub use rows::{Shown, Text};
+pub use rows::{PageOf, Shown, Text};
 
 use crate::changes::{ChangeFiles, ChangesError, Limits};
 use crate::desk::{Desk, DeskError, Origin};
@@ -21,6 +21,7 @@ use belay_engine::{Control, ControlError, Keeper, SessionContext};
 use belay_model::{Name, Span};
 use keeper::FileKeeper;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// How long and how much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,9 @@ impl Default for Keeping {
     }
 }
 
+/// Files whose rows are read at once, to be shown.
+const READ_AT_ONCE: usize = 2;
+
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub struct Vault {
@@ -47,6 +51,7 @@ pub struct Vault {
     files: ChangeFiles,
     retention: Span,
     per_session: u32,
+    reading: Arc<Semaphore>,
 }
 
 impl Vault {
@@ -59,7 +64,8 @@ impl Vault {
     ) -> Result<Vault, ChangesError> {
         let limits = Limits { bytes: keeping.bytes, rows: keeping.rows };
         let files = ChangeFiles::open(desk.data(), desk.keys(), limits)?;
-        Ok(Vault { desk, targets, files, retention: keeping.retention, per_session })
+        let reading = Arc::new(Semaphore::new(READ_AT_ONCE));
+        Ok(Vault { desk, targets, files, retention: keeping.retention, per_session, reading })
     }
 
     /// What keeps the changes of this session.

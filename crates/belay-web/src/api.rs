@@ -126,6 +126,25 @@ impl Limited {
     }
 }
 
+/// Which part of all rows.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    #[serde(default)]
+    from: u64,
+    limit: Option<usize>,
+}
+
+impl Part {
+    /// Rows of one page where nothing else is said, and the most. A page costs the reading of the whole file, so large
+    /// ones are cheap.
+    const MOST: usize = 50_000;
+
+    fn most(&self) -> usize {
+        self.limit.unwrap_or(Self::MOST).clamp(1, Self::MOST)
+    }
+}
+
 async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIME, next.run(request)).await {
         Ok(response) => response,

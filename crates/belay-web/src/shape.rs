@@ -20,8 +20,8 @@ pub use access::{Because, Can, CanAnswer, NearestChange, Policy};
 pub use audit::{AuditEntry, Verification};
 pub use bounds::{Bounds, Budgets, RowFilter};
 pub use change::{
-    ApprovePlan, ChangedRow, ChangedTable, KeptChange, Plan, Revert, RevertPart, RowConflict, Rows, RowsOfTable,
-    Statement, TableLock, Trial, WriteOutcome,
+    ApprovePlan, ChangedRow, ChangedTable, KeptChange, PageOfRows, Plan, Revert, RevertOwn, RevertPart, RowConflict,
+    RowOfTable, Rows, RowsOfTable, Statement, TableLock, TableOfRows, Trial, WriteOutcome,
 };
 pub use gateway::{Gateway, Me};
 pub use grant::{Extend, Grant, GrantToken, Narrow, Review};

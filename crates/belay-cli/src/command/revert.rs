@@ -7,7 +7,8 @@ use crate::diff;
 use crate::failure::Failure;
 use crate::output::Out;
 use crate::prompt;
-use belay_web::shape::{Revert, RevertPart, Time, WriteOutcome};
+use belay_model::Name;
+use belay_web::shape::{Revert, RevertOwn, RevertPart, Time, WriteOutcome};
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -15,11 +16,12 @@ use std::process::ExitCode;
   belay revert c_12 --dry-run                  what would be given back, and what is in the way
   belay revert c_12 --only orders:41,57        two rows of it
   belay revert s_7 --since 10:00               all of a session since ten o'clock UTC, as one
+  belay revert --since 10:00 --target orders   all that you have changed since
 ")]
 pub(crate) struct Args {
-    /// A change, a plan that was applied, or a session with all its changes
-    #[arg(add = complete::revertible())]
-    what: String,
+    /// A change, a plan that was applied, or a session with all its changes; with `--since` none for your own changes
+    #[arg(add = complete::revertible(), required_unless_present = "since")]
+    what: Option<String>,
     /// Show what would happen, and leave it at that
     #[arg(long)]
     dry_run: bool,
@@ -30,21 +32,22 @@ pub(crate) struct Args {
     /// columns are joined by commas and parted by semicolons: `lines:7,1;7,2`
     #[arg(long = "only", visible_alias = "rows", value_name = "TABLE[:KEYS]", value_parser = part)]
     only: Vec<RevertPart>,
-    /// Of a session only what was changed after this: `10:00` in UTC, or RFC 3339
+    /// Only what was changed after this: `10:00` in UTC, or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Time>,
+    /// Of your own changes only those on this target
+    #[arg(long, value_name = "TARGET", conflicts_with = "what", add = complete::targets())]
+    target: Option<Name>,
 }
 
 pub(crate) async fn run(args: &Args, out: &Out) -> Result<ExitCode, Failure> {
     let client = Client::open()?;
-    let wanted =
-        |dry_run| Revert { dry_run, keep_conflicts: args.keep_conflicts, only: args.only.clone(), since: args.since };
-    let path = ["changes", args.what.as_str(), "revert"];
+    let what = args.what.as_deref().unwrap_or("what you have changed");
     let asks = out.may_ask() && !out.says_yes();
     if args.dry_run || asks {
-        let would: WriteOutcome = client.post(&path, &wanted(true)).await?;
+        let would = revert(&client, args, true).await?;
         if would.outcome != "would" {
-            return tell(&args.what, &would, out);
+            return tell(what, &would, out);
         }
         show(&would, args, out);
         if args.dry_run {
@@ -52,8 +55,22 @@ pub(crate) async fn run(args: &Args, out: &Out) -> Result<ExitCode, Failure> {
         }
         prompt::confirm(out, "Give these rows back?")?;
     }
-    let outcome: WriteOutcome = client.post(&path, &wanted(false)).await?;
-    tell(&args.what, &outcome, out)
+    let outcome = revert(&client, args, false).await?;
+    tell(what, &outcome, out)
+}
+
+async fn revert(client: &Client, args: &Args, dry_run: bool) -> Result<WriteOutcome, Failure> {
+    let (keep_conflicts, only) = (args.keep_conflicts, args.only.clone());
+    match (&args.what, args.since) {
+        (Some(what), since) => {
+            client.post(&["changes", what, "revert"], &Revert { dry_run, keep_conflicts, only, since }).await
+        }
+        (None, Some(since)) => {
+            let target = args.target.as_ref().map(ToString::to_string);
+            client.post(&["changes", "revert"], &RevertOwn { since, target, dry_run, keep_conflicts, only }).await
+        }
+        (None, None) => Err(Failure::usage("say what: a change, a plan, a session, or --since TIME")),
+    }
 }
 
 fn show(would: &WriteOutcome, args: &Args, out: &Out) {
@@ -70,7 +87,10 @@ fn show(would: &WriteOutcome, args: &Args, out: &Out) {
     }
     if args.dry_run {
         out.say(&format!("a dry run: nothing was changed; {} would be given back", would.reverts.join(" ")));
-        out.next(&format!("belay revert {}", args.what));
+        let target = args.target.iter().map(|target| format!(" --target {target}"));
+        let since = args.since.iter().map(|since| format!(" --since {since}"));
+        let what = args.what.iter().map(|what| format!(" {what}"));
+        out.next(&format!("belay revert{}", what.chain(since).chain(target).collect::<String>()));
     }
 }
 

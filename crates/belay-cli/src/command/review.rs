@@ -1,5 +1,6 @@
 //! `belay review`: looks at a plan or a change row by row, or at access that somebody else took in an emergency.
 
+use super::every_row::{self, Of};
 use crate::client::Client;
 use crate::complete;
 use crate::diff;
@@ -17,6 +18,7 @@ const LOCKS_MOST: usize = 20;
 #[command(before_help = "Examples:
   belay review p_12                              what a plan would change, row by row
   belay review c_12 --diff                       what a change did, as a unified diff
+  belay review p_12 --all -o jsonl               every row, one a line
   belay review                                   which access owes a review
   belay review g_31 -m 'two reads, as reported'
 ")]
@@ -40,6 +42,9 @@ pub(crate) struct Seen {
     /// All rows of a table with at most so many; else the first and the last ones
     #[arg(long = "rows", value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     rows: u16,
+    /// Every row, as it comes: with `-o json` one array of rows, with `-o jsonl` one row a line
+    #[arg(long, conflicts_with = "rows")]
+    all: bool,
 }
 
 /// A plan or a change with its rows, for programs.
@@ -66,7 +71,10 @@ pub(crate) async fn run(args: &Args, out: &Out) -> Result<ExitCode, Failure> {
 pub(crate) async fn plan(client: &Client, id: &str, seen: &Seen, out: &Out) -> Result<ExitCode, Failure> {
     let plan: Plan = client.get(&["plans", id], &[]).await?;
     let rows: Rows = client.get(&["plans", &plan.id, "rows"], &[("limit", &seen.rows.to_string())]).await?;
-    if out.is_for_people() {
+    if seen.all {
+        let of = Of { kind: "plans", id: &plan.id, tables: &plan.tables, diff: seen.diff };
+        all(client, &summary(&plan), &rows, of, out).await?;
+    } else if out.is_for_people() {
         show(&summary(&plan), &rows, seen, out);
         out.lines(&diff::conflicts(&plan.conflicts));
     } else {
@@ -151,7 +159,7 @@ async fn change(client: &Client, id: &str, seen: &Seen, out: &Out) -> Result<Exi
     let change: KeptChange = client.get(&["changes", id], &[]).await?;
     let rows: Rows = client.get(&["changes", &change.id, "rows"], &[("limit", &seen.rows.to_string())]).await?;
     let reversible = change.rows_kept && change.state == "committed";
-    if !out.is_for_people() {
+    if !out.is_for_people() && !seen.all {
         out.object(&Reviewed { of: &change, reversible, diff: &rows });
         return Ok(ExitCode::SUCCESS);
     }
@@ -177,11 +185,27 @@ async fn change(client: &Client, id: &str, seen: &Seen, out: &Out) -> Result<Exi
     } else {
         format!("reversible: no, it is {}", change.state)
     });
-    show(&lines, &rows, seen, out);
+    if seen.all {
+        let of = Of { kind: "changes", id: &change.id, tables: &change.tables, diff: seen.diff };
+        all(client, &lines, &rows, of, out).await?;
+    } else {
+        show(&lines, &rows, seen, out);
+    }
     if reversible && change.reverted_by.is_empty() {
         out.next(&format!("belay revert {} --dry-run", change.id));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What it is, what is run, and every row. Programs get the rows alone.
+async fn all(client: &Client, summary: &[String], rows: &Rows, of: Of<'_>, out: &Out) -> Result<(), Failure> {
+    if of.diff || !out.is_for_people() {
+        out.say_lines(summary);
+    } else {
+        out.lines(summary);
+        out.lines(&diff::statements(rows));
+    }
+    every_row::run(client, of, out).await
 }
 
 fn show(summary: &[String], rows: &Rows, seen: &Seen, out: &Out) {

@@ -7,7 +7,7 @@ use super::draft::Rows;
 use super::keeper::PlanOf;
 use super::{Applying, Vault, beside, failed, unreadable};
 use crate::changes::ChangeFiles;
-use crate::desk::{Caller, ChangeView, DeskError, Origin, PlanView, RevertOrder, RevertPart};
+use crate::desk::{Caller, ChangeView, DeskError, Origin, PlanView, RevertOf, RevertOrder, RevertPart, ToRevert};
 use belay_change::{ChangeSet, Images, Means, Script, Side, Summary, Taken, summarize};
 use belay_engine::{Conflict, Draft, Only, Outcome, Reversion, Reverted};
 use belay_model::{ChangeId, Denial, KeptChange, PlanId, Timestamp};
@@ -22,9 +22,9 @@ const TOGETHER_MOST: usize = 200;
 /// What is to be given back.
 #[derive(Debug, Clone, Default)]
 pub struct RevertWish {
-    /// A change, a plan that was applied, or a session with all its changes.
-    pub what: String,
-    /// Of a session only what was changed after this.
+    /// Whose rows.
+    pub of: RevertOf,
+    /// Only what was changed after this.
     pub since: Option<Timestamp>,
     /// Find out what would happen, and leave it at that.
     pub dry_run: bool,
@@ -80,27 +80,17 @@ pub enum Reverting {
 }
 
 /// Changes that are given back as one.
-#[derive(Default)]
-struct Together {
-    changes: Vec<KeptChange>,
-    sets: Vec<ChangeSet>,
-    files: Vec<String>,
-    /// Changes of the session that were given back before.
-    already: Vec<ChangeId>,
-}
+struct Together(ToRevert);
 
 impl Vault {
     /// Gives rows back at once under a live grant that writes at once; else makes a plan of it, for somebody else to
     /// approve.
     pub async fn revert(&self, who: &Caller, wish: RevertWish) -> Result<Reverting, DeskError> {
-        let together = self.together(who, &wish.what, wish.since).await?;
-        if together.changes.is_empty() && !together.already.is_empty() {
-            return self.nothing(who, together.already, Vec::new()).await;
-        }
+        let together = Together::of(self.desk.changes_to_revert(who, &wish.of, wish.since).await?)?;
         let set = together.set();
         let newest = together.newest()?;
         let order = RevertOrder {
-            changes: together.changes.iter().map(|change| change.id).collect(),
+            changes: together.0.changes.iter().map(|change| change.id).collect(),
             keep_conflicts: wish.keep_conflicts,
             only: wish.only,
             conflicts: Vec::new(),
@@ -122,13 +112,7 @@ impl Vault {
     pub(super) async fn apply_revert(&self, who: &Caller, record: &PlanRecord) -> Result<Applying, DeskError> {
         let order: RevertOrder = serde_json::from_str(record.revert.as_deref().unwrap_or_default())
             .map_err(|error| DeskError::Store(format!("a plan cannot be read: {error}")))?;
-        let mut together = Together::default();
-        for change in &order.changes {
-            let one = self.together(who, &change.to_string(), None).await?;
-            together.changes.extend(one.changes);
-            together.sets.extend(one.sets);
-            together.files.extend(one.files);
-        }
+        let together = Together::of(self.desk.changes_to_revert_again(who, &order.changes).await?)?;
         let newest = together.newest()?;
         let mut origin = origin(who, &newest, &order.changes, Some(record.plan.id));
         origin.principal = record.plan.principal.clone();
@@ -138,23 +122,6 @@ impl Vault {
             vault.told(&who, reverted, order, origin, false).await
         };
         Ok(Applying::Reverted(Box::new(uninterrupted(run).await?)))
-    }
-
-    async fn together(&self, who: &Caller, what: &str, since: Option<Timestamp>) -> Result<Together, DeskError> {
-        let (found, already) = self.desk.changes_to_revert(who, what, since).await?;
-        if found.len() > TOGETHER_MOST {
-            return Err(DeskError::Conflict {
-                message: format!("`{what}` has more than {TOGETHER_MOST} changes to give back"),
-                hint: "give the newest back first: --since TIME".to_owned(),
-            });
-        }
-        let mut together = Together { already, ..Together::default() };
-        for (change, set, file) in found {
-            together.changes.push(change);
-            together.sets.push(set);
-            together.files.push(file);
-        }
-        Ok(together)
     }
 
     async fn give_back(
@@ -298,14 +265,24 @@ fn origin(who: &Caller, newest: &KeptChange, reverts: &[ChangeId], plan: Option<
 }
 
 impl Together {
+    fn of(found: ToRevert) -> Result<Together, DeskError> {
+        if found.parts.len() > TOGETHER_MOST {
+            return Err(DeskError::Conflict {
+                message: format!("these are more than {TOGETHER_MOST} changes to give back"),
+                hint: "give the newest back first: --since TIME".to_owned(),
+            });
+        }
+        Ok(Together(found))
+    }
+
     fn newest(&self) -> Result<KeptChange, DeskError> {
         let missing = || DeskError::Store("there is no change to give back".to_owned());
-        self.changes.first().cloned().ok_or_else(missing)
+        self.0.changes.first().cloned().ok_or_else(missing)
     }
 
     /// What they did together: the tables of each, oldest first.
     fn set(&self) -> ChangeSet {
-        let mut sets = self.sets.iter().rev();
+        let mut sets = self.0.parts.iter().rev().map(|(set, _)| set);
         let Some(oldest) = sets.next() else {
             return ChangeSet::default();
         };
@@ -335,7 +312,7 @@ impl Together {
             };
             set.tables.iter().map(place).collect()
         };
-        let parts = self.sets.iter().zip(&self.files).rev();
+        let parts = self.0.parts.iter().rev();
         Behind { files, parts: parts.map(|(set, file)| (file.clone(), number(set))).collect(), open: None }
     }
 }

@@ -3,9 +3,13 @@
 use super::draft::{Rows, script};
 use super::{Vault, beside, unreadable};
 use crate::desk::{Caller, ChangeView, DeskError, PlanView};
-use belay_change::{ChangeSet, Row, RowChange, Sampling, Script, Summary, TableSummary, Taken, summarize};
+use belay_change::{
+    ChangeSet, Page, Row, RowChange, Sampling, Script, Summary, Table, TableSummary, Taken, page, summarize,
+};
 use belay_engine::Conflict;
 use belay_model::{Mask, Name, Resource};
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A plan or a change with its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +20,17 @@ pub struct Shown<T> {
     pub rows: Summary,
     /// What was run.
     pub texts: Vec<Text>,
+}
+
+/// Every row of a plan or a change, a page at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageOf {
+    /// The plan or the change.
+    pub of: String,
+    /// Its tables.
+    pub set: ChangeSet,
+    /// Its rows from the one that was asked for on.
+    pub page: Page,
 }
 
 /// One statement.
@@ -49,6 +64,57 @@ impl Vault {
         Ok(Shown { of, rows, texts })
     }
 
+    /// The rows of a plan from one on, at most `most`.
+    pub async fn page_of_plan(&self, who: &Caller, plan: &str, from: u64, most: usize) -> Result<PageOf, DeskError> {
+        let (of, file) = self.desk.rows_of_plan(who, plan).await?;
+        let page = self.page((&of.plan.target, &of.plan.database), of.set.clone(), file, (from, most)).await?;
+        Ok(PageOf { of: of.plan.id.to_string(), set: of.set, page })
+    }
+
+    /// The rows of a change from one on, at most `most`.
+    pub async fn page_of_change(
+        &self,
+        who: &Caller,
+        change: &str,
+        from: u64,
+        most: usize,
+    ) -> Result<PageOf, DeskError> {
+        let (of, file) = self.desk.rows_of_change(who, change).await?;
+        let page = self.page((&of.change.target, &of.change.database), of.set.clone(), file, (from, most)).await?;
+        Ok(PageOf { of: of.change.id.to_string(), set: of.set, page })
+    }
+
+    async fn page(
+        &self,
+        of: (&Name, &str),
+        set: ChangeSet,
+        file: String,
+        (from, most): (u64, usize),
+    ) -> Result<Page, DeskError> {
+        let masked = self.masked(of.0, of.1).await?;
+        let files = self.files.clone();
+        let permit = self.reading().await?;
+        beside(move || {
+            let open = || Ok(Box::new(Rows::open(&files, &file)?) as Box<dyn belay_change::Images>);
+            let page = page(&Taken::of(&set, &open), from, most, Sampling::default().images);
+            let mut page = page.map_err(|error| unreadable(&error))?;
+            for (at, change) in &mut page.rows {
+                if let Some(table) = set.tables.get(*at) {
+                    masked.cover_row(&table.table, change);
+                }
+            }
+            drop(permit);
+            Ok(page)
+        })
+        .await
+    }
+
+    /// What is read of a file is hashed in memory: only some are read at once.
+    async fn reading(&self) -> Result<OwnedSemaphorePermit, DeskError> {
+        let permit = Arc::clone(&self.reading).acquire_owned().await;
+        permit.map_err(|_| DeskError::Store("the gateway stops".to_owned()))
+    }
+
     async fn shown(
         &self,
         of: (&Name, &str),
@@ -58,11 +124,13 @@ impl Vault {
     ) -> Result<(Summary, Vec<Text>), DeskError> {
         let masked = self.masked(of.0, of.1).await?;
         let files = self.files.clone();
+        let permit = self.reading().await?;
         let (mut rows, texts) = beside(move || {
             let open = || Ok(Box::new(Rows::open(&files, &file)?) as Box<dyn belay_change::Images>);
             let sampling = Sampling { all_below: most.saturating_add(1), ends: most.min(20), ..Sampling::default() };
             let rows = summarize(&Taken::of(&set, &open), sampling).map_err(|error| unreadable(&error))?;
             let script = script(&files, &file).map_err(|error| unreadable(&error))?;
+            drop(permit);
             Ok((rows, texts(&script)))
         })
         .await?;
@@ -85,24 +153,28 @@ pub(super) struct Masked(Vec<Resource>);
 const COVERED: &str = "(masked)";
 
 impl Masked {
-    pub(super) fn cover(&self, table: &mut TableSummary) {
-        let is_masked = |column: &str| {
-            let names = |mask: &Resource| mask.column.as_deref() == Some(column);
-            self.0.iter().any(|mask| names(mask) && mask.names(&table.table.schema, &table.table.name))
-        };
-        let places: Vec<bool> = table.table.columns.iter().map(|column| is_masked(&column.name)).collect();
+    pub(super) fn cover(&self, summary: &mut TableSummary) {
+        for change in summary.first.iter_mut().chain(&mut summary.last) {
+            self.cover_row(&summary.table, change);
+        }
+    }
+
+    fn cover_row(&self, table: &Table, change: &mut RowChange) {
+        let here = |mask: &&Resource| mask.names(&table.schema, &table.name);
+        let masked: Vec<&str> = self.0.iter().filter(here).filter_map(|mask| mask.column.as_deref()).collect();
+        if masked.is_empty() {
+            return;
+        }
         let cover = |row: &mut Row| {
-            let masked = row.iter_mut().zip(&places).filter(|(_, masked)| **masked);
-            masked.filter_map(|(value, _)| value.as_mut()).for_each(|value| COVERED.clone_into(value));
+            let values = row.iter_mut().zip(&table.columns).filter(|(_, column)| masked.contains(&&*column.name));
+            values.filter_map(|(value, _)| value.as_mut()).for_each(|value| COVERED.clone_into(value));
         };
-        for change in table.first.iter_mut().chain(&mut table.last) {
-            match change {
-                RowChange::Inserted { new, .. } => cover(new),
-                RowChange::Deleted { old, .. } => cover(old),
-                RowChange::Updated { old, new, .. } => {
-                    cover(old);
-                    cover(new);
-                }
+        match change {
+            RowChange::Inserted { new, .. } => cover(new),
+            RowChange::Deleted { old, .. } => cover(old),
+            RowChange::Updated { old, new, .. } => {
+                cover(old);
+                cover(new);
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Plans: writes that were tried, kept and rolled back.
 
-use super::{Limited, Shown};
+use super::{Limited, Part, Shown};
 use crate::body::{Body, Query};
 use crate::caller::Signed;
-use crate::shape::{ApprovePlan, Deny, List, Plan, Rows, WriteOutcome};
+use crate::shape::{ApprovePlan, Deny, List, PageOfRows, Plan, Rows, WriteOutcome};
 use crate::{Doors, Problem};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -16,6 +16,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Doors>> {
         .routes(routes!(plans))
         .routes(routes!(plan))
         .routes(routes!(rows))
+        .routes(routes!(every_row))
         .routes(routes!(approve))
         .routes(routes!(deny))
         .routes(routes!(apply))
@@ -56,6 +57,19 @@ async fn rows(
 ) -> Result<Json<Rows>, Problem> {
     let gateway = doors.gateway()?;
     Ok(Json(Rows::of_plan(gateway.vault().rows_of_plan(&who, &id, sized.rows()).await?)))
+}
+
+/// Every row of a plan, from the row with the number `from` on: ask for `next` until there is none.
+#[utoipa::path(get, path = "/v1/plans/{plan}/rows/all", tag = "plans", security(("bearer" = [])), params(("plan" = String, Path), ("from" = Option<u64>, Query), ("limit" = Option<usize>, Query)),
+    responses((status = OK, body = PageOfRows), (status = "default", body = Problem, content_type = "application/problem+json")))]
+async fn every_row(
+    State(doors): State<Arc<Doors>>,
+    Signed(who): Signed,
+    Path(id): Path<String>,
+    Query(part): Query<Part>,
+) -> Result<Json<PageOfRows>, Problem> {
+    let gateway = doors.gateway()?;
+    Ok(Json(gateway.vault().page_of_plan(&who, &id, part.from, part.most()).await?.into()))
 }
 
 /// Says yes to the rows of somebody else's plan.

@@ -4,7 +4,7 @@ use super::{Head, Time, word};
 use belay_change::{ChangeSet, RowChange, Summary, TableSummary};
 use belay_engine::Conflict;
 use belay_server::desk::{ChangeView, PlanView};
-use belay_server::vault::{Applying, Reverting, Shown, Text};
+use belay_server::vault::{Applying, PageOf, Reverting, Shown, Text};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -166,6 +166,45 @@ pub struct Rows {
     pub statements: Vec<Statement>,
 }
 
+/// Every row of a plan or a change, a page at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PageOfRows {
+    /// What it is.
+    #[serde(flatten)]
+    pub head: Head,
+    /// The plan or the change.
+    pub of: String,
+    /// Its tables.
+    pub tables: Vec<TableOfRows>,
+    /// The rows, in the order in which they were taken.
+    pub rows: Vec<RowOfTable>,
+    /// The number of the row with which the next page begins; absent on the last page.
+    pub next: Option<u64>,
+}
+
+/// A table whose rows change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TableOfRows {
+    /// The table, with its schema.
+    pub table: String,
+    /// Its columns; values stand in this order.
+    pub columns: Vec<String>,
+    /// The columns of its key.
+    pub key: Vec<String>,
+    /// No statement names the table.
+    pub indirect: bool,
+}
+
+/// One row, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RowOfTable {
+    /// The place of its table in `tables`, from 0.
+    pub table: usize,
+    /// The row.
+    #[serde(flatten)]
+    pub row: ChangedRow,
+}
+
 /// The rows of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RowsOfTable {
@@ -275,9 +314,29 @@ pub struct Revert {
     pub keep_conflicts: bool,
     /// Only these tables and rows; none for all.
     pub only: Vec<RevertPart>,
-    /// Of a session only what was changed after this.
+    /// Of several changes only those that were made after this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
+}
+
+/// What is to be given back of one's own changes.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevertOwn {
+    /// Only those that were made after this.
+    pub since: Time,
+    /// Only those on this target; needed where there are some on several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub target: Option<String>,
+    /// Find out what would happen, and leave it at that.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Leave rows that have changed since, instead of giving nothing back.
+    #[serde(default)]
+    pub keep_conflicts: bool,
+    /// Only these tables and rows; none for all.
+    #[serde(default)]
+    pub only: Vec<RevertPart>,
 }
 
 /// A part of a change.
@@ -396,6 +455,25 @@ impl Rows {
             of,
             tables: rows.tables.into_iter().map(RowsOfTable::from).collect(),
             statements: texts.into_iter().map(statement).collect(),
+        }
+    }
+}
+
+impl From<PageOf> for PageOfRows {
+    fn from(page: PageOf) -> PageOfRows {
+        let table = |change: &belay_change::TableChange| TableOfRows {
+            table: format!("{}.{}", change.table.schema, change.table.name),
+            columns: change.table.columns.iter().map(|column| column.name.clone()).collect(),
+            key: names(&change.table, &change.table.key),
+            indirect: change.indirect,
+        };
+        let row = |(table, change)| RowOfTable { table, row: ChangedRow::from(change) };
+        PageOfRows {
+            head: Head::of("page_of_rows"),
+            of: page.of,
+            tables: page.set.tables.iter().map(table).collect(),
+            rows: page.page.rows.into_iter().map(row).collect(),
+            next: page.page.next,
         }
     }
 }

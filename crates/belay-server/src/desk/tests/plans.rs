@@ -1,6 +1,6 @@
 //! Plans and changes at the desk.
 
-use super::super::{NewPlan, Origin};
+use super::super::{NewPlan, Origin, RevertOf};
 use super::*;
 use belay_change::{ChangeSet, Column, Generated, Means, Table, TableChange};
 use belay_engine::Outcome;
@@ -195,7 +195,7 @@ async fn rows_are_forgotten_when_their_time_is_over_and_nothing_is_open() {
     assert_eq!(office.desk.forget_change_files(DAY).await.unwrap(), ["one"], "the other is not settled");
     assert_eq!(office.desk.change_files().await.unwrap(), ["two"]);
     assert!(!office.desk.kept_change(&alice(), "c_1").await.unwrap().rows_kept);
-    let gone = office.desk.changes_to_revert(&alice(), "c_1", None).await.unwrap_err();
+    let gone = office.desk.changes_to_revert(&alice(), &RevertOf::Named("c_1".to_owned()), None).await.unwrap_err();
     assert_eq!(gone.to_string(), "the rows of c_1 are not kept any more");
 }
 
@@ -225,19 +225,22 @@ async fn giving_back_needs_nobody_only_under_a_direct_grant_of_every_table() {
     let office = Office::open().await;
     let grant = writer(&office).await;
     let change = office.desk.keep_change(&origin(&grant), &set("f"), "one", DAY).await.unwrap();
-    assert!(office.desk.changes_to_revert(&alice(), "c_1", None).await.is_err(), "it is not committed");
+    assert!(
+        office.desk.changes_to_revert(&alice(), &RevertOf::Named("c_1".to_owned()), None).await.is_err(),
+        "it is not committed"
+    );
     office.desk.settle_change(change.id, Outcome::Committed).await.unwrap();
-    let found = office.desk.changes_to_revert(&alice(), "c_1", None).await.unwrap();
-    assert_eq!((found.len(), found[0].2.as_str()), (1, "one"));
-    assert!(office.desk.changes_to_revert(&dave(), "c_1", None).await.is_err());
-    assert_eq!(office.desk.revert_at_once(&alice(), &found[0].0, &found[0].1).await.unwrap(), None);
+    let found = office.desk.changes_to_revert(&alice(), &RevertOf::Named("c_1".to_owned()), None).await.unwrap();
+    assert_eq!((found.changes.len(), found.parts[0].1.as_str()), (1, "one"));
+    assert!(office.desk.changes_to_revert(&dave(), &RevertOf::Named("c_1".to_owned()), None).await.is_err());
+    assert_eq!(office.desk.revert_at_once(&alice(), &found.changes[0], &found.parts[0].0).await.unwrap(), None);
     let rule = NewRule { effects: Effects::DIRECT, ..rule(1) };
     office.desk.add_rule(&Office::admin(), rule).await.unwrap();
     for (table, enough) in [("app.refunds", false), ("app.*", true)] {
         let direct = Wish { effects: Effects::DIRECT, resources: vec![table.parse().unwrap()], ..wish("1h") };
         let asked = office.desk.request(&alice(), direct).await.unwrap();
         office.desk.approve(&bob(), &asked.request.id.to_string()).await.unwrap();
-        let at_once = office.desk.revert_at_once(&alice(), &found[0].0, &found[0].1).await.unwrap();
+        let at_once = office.desk.revert_at_once(&alice(), &found.changes[0], &found.parts[0].0).await.unwrap();
         assert_eq!(at_once.is_some(), enough, "{table}");
     }
     let back = Origin { reverts: vec![change.id], ..origin(&grant) };
