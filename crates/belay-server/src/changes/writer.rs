@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 /// Takes images and seals them. Dropping it without [`SealedWriter::finish`] removes the file.
 pub struct SealedWriter {
     files: ChangeFiles,
-    /// `None` once the file has its name.
+    /// `None` once the file is whole and on the disk.
     path: Option<PathBuf>,
     file: BufWriter<File>,
     key: FileKey,
@@ -84,7 +84,8 @@ impl SealedWriter {
         SealedReader::of_unfinished(File::open(path).map_err(ChangesError::File)?, self.key.again()?, blocks)
     }
 
-    /// Gives the file its name. When this returns, the images are on the disk.
+    /// Gives the file its name. When this returns, the images are on the disk. A name that a crash leaves to half a file
+    /// is one that nobody was told of.
     pub fn finish(mut self, name: &str) -> Result<KeptFile, ChangesError> {
         let finished = self.files.path(name)?;
         let header = header(&self.files.keys, name, self.key.bytes())?;
@@ -94,16 +95,19 @@ impl SealedWriter {
             writer.seal(true)?;
             writer.file.seek(SeekFrom::Start(0)).map_err(ChangesError::File)?;
             writer.file.write_all(&header).map_err(ChangesError::File)?;
-            writer.file.flush().map_err(ChangesError::File)?;
-            writer.file.get_ref().sync_all().map_err(ChangesError::File)
+            writer.file.flush().map_err(ChangesError::File)
         })?;
         if finished.try_exists().map_err(ChangesError::File)? {
             return Err(ChangesError::Exists(name.to_owned()));
         }
-        let path = self.path.as_deref().ok_or(ChangesError::Broken)?;
-        std::fs::rename(path, &finished).map_err(ChangesError::File)?;
-        self.path = None;
+        let path = self.path.take().ok_or(ChangesError::Broken)?;
+        let named = std::fs::rename(&path, &finished);
+        self.path = Some(if named.is_ok() { finished } else { path });
+        named.map_err(ChangesError::File)?;
+        // The directory goes last: most file systems have put it on the disk with the file then.
+        self.file.get_ref().sync_all().map_err(ChangesError::File)?;
         sync(&self.files.directory)?;
+        self.path = None;
         Ok(KeptFile { bytes: self.bytes, rows: self.rows })
     }
 

@@ -3,7 +3,6 @@
 //! What was run goes into the same file, as the one row of a table that no target has: the last one of the file.
 
 use crate::changes::{ChangeFiles, SealedReader, SealedWriter};
-use crate::secrets::{self, SecretError};
 use belay_change::{Images, Script, Side, Sink, Table};
 use belay_engine::Draft;
 use std::any::Any;
@@ -32,14 +31,13 @@ impl Draft for FileDraft {
     }
 }
 
-/// Finishes the file with the script in it, and says its name. When this returns, it is on the disk.
-pub(super) fn finish(mut draft: FileDraft, script: &Script) -> io::Result<String> {
-    let name = name().map_err(io::Error::other)?;
+/// Finishes the file with the script in it, under this name. When this returns, it is on the disk.
+pub(super) fn finish(mut draft: FileDraft, script: &Script, name: &str) -> io::Result<()> {
     let text = serde_json::to_vec(script)?;
     let table = draft.0.table(&script_table())?;
     draft.0.image(table, Side::New, &text)?;
-    draft.0.finish(&name)?;
-    Ok(name)
+    draft.0.finish(name)?;
+    Ok(())
 }
 
 /// The rows of a kept file, without the script.
@@ -88,8 +86,4 @@ pub(super) fn script(files: &ChangeFiles, name: &str) -> io::Result<Script> {
 
 fn script_table() -> Table {
     Table { oid: 0, schema: String::new(), name: "script".to_owned(), columns: Vec::new(), key: Vec::new() }
-}
-
-fn name() -> Result<String, SecretError> {
-    Ok(hex::encode(secrets::random::<16>()?))
 }

@@ -3,6 +3,7 @@
 use super::draft::{FileDraft, finish};
 use super::{Vault, beside, unreadable};
 use crate::desk::{DeskError, NewPlan, Origin, RevertOrder};
+use crate::secrets;
 use belay_change::{ChangeSet, Script};
 use belay_engine::{BoxFuture, Draft, Keeper, NotKept, Outcome};
 use belay_model::{ChangeId, Plan, PlanId};
@@ -33,15 +34,26 @@ impl Keeper for FileKeeper {
         script: Script,
     ) -> BoxFuture<'_, Result<ChangeId, NotKept>> {
         Box::pin(async move {
-            let file = self.vault.seal(draft, script).await.map_err(|error| not_kept(&error))?;
-            let kept = self.vault.desk.keep_change(&self.origin, &change, &file, self.vault.retention).await;
-            match kept {
-                Ok(kept) => Ok(kept.id),
-                Err(error) => {
+            let file = name().map_err(|error| not_kept(&error))?;
+            // Both are on the disk before the COMMIT leaves; neither waits for the other.
+            let sealed = self.vault.seal(draft, script, &file);
+            let kept = self.vault.desk.keep_change(&self.origin, &change, &file, self.vault.retention);
+            let error = match tokio::join!(sealed, kept) {
+                (Ok(()), Ok(kept)) => return Ok(kept.id),
+                (Ok(()), Err(error)) => {
                     self.vault.drop_file(file).await;
-                    Err(not_kept(&error))
+                    error
                 }
-            }
+                (Err(error), Ok(kept)) => {
+                    // Its COMMIT is never sent. Where this cannot be written, the target is asked.
+                    if let Err(error) = self.vault.desk.settle_change(kept.id, Outcome::RolledBack).await {
+                        tracing::warn!(change = %kept.id, "it was not kept, and that is not known yet: {error}");
+                    }
+                    error
+                }
+                (Err(error), Err(_)) => error,
+            };
+            Err(not_kept(&error))
         })
     }
 
@@ -67,7 +79,8 @@ impl Vault {
         of: PlanOf<'_>,
     ) -> Result<Plan, DeskError> {
         let unrepeatable = script.unrepeatable.clone();
-        let file = self.seal(draft, script).await?;
+        let file = name()?;
+        self.seal(draft, script, &file).await?;
         let new = NewPlan { set, file: &file, unrepeatable, revert: of.revert, replaces: of.replaces };
         match self.desk.keep_plan(origin, new).await {
             Ok(plan) => Ok(plan),
@@ -78,11 +91,12 @@ impl Vault {
         }
     }
 
-    /// Puts the rows and the script on the disk, and says the file's name.
-    async fn seal(&self, draft: Box<dyn Draft>, script: Script) -> Result<String, DeskError> {
+    /// Puts the rows and the script on the disk, into the file of this name.
+    async fn seal(&self, draft: Box<dyn Draft>, script: Script, file: &str) -> Result<(), DeskError> {
         let draft = draft.into_any().downcast::<FileDraft>();
         let draft = draft.map_err(|_| DeskError::Store("these rows are of another keeper".to_owned()))?;
-        beside(move || finish(*draft, &script).map_err(|error| unreadable(&error))).await
+        let file = file.to_owned();
+        beside(move || finish(*draft, &script, &file).map_err(|error| unreadable(&error))).await
     }
 
     /// A file that nothing names is swept at the next start, too.
@@ -93,6 +107,11 @@ impl Vault {
             tracing::warn!("a file of rows that are not kept stays: {error}");
         }
     }
+}
+
+/// A name that no other file has.
+fn name() -> Result<String, DeskError> {
+    Ok(hex::encode(secrets::random::<16>().map_err(|error| unreadable(&error))?))
 }
 
 fn not_kept(error: &DeskError) -> NotKept {
