@@ -12,6 +12,7 @@
 mod ask;
 mod baseline;
 mod clue;
+mod commit;
 mod describe;
 mod error;
 mod judge;
@@ -30,6 +31,7 @@ mod witness;
 pub use ask::{Ask, EachRow, Row};
 pub use baseline::{Baseline, OPENING, opening};
 pub use clue::Hint;
+pub use commit::{commit, late};
 pub use error::CaptureError;
 pub use limits::Limits;
 pub use pins::pins;

@@ -83,6 +83,7 @@ pub(crate) async fn begin(control: &mut dyn Ask, oids: &[u32]) -> Result<ChangeS
     if look(control, oids).await?.iter().map(|table| &table.quoted).ne(found.iter().map(|table| &table.quoted)) {
         return Err(irreversible("the tables were renamed meanwhile", "try again"));
     }
+    may_come_back(control, &found).await?;
     let trial = format!("SAVEPOINT belay_trial; DROP TABLE {names}; ROLLBACK TO SAVEPOINT belay_trial");
     control.ask(&trial).await.map_err(not_owned)?;
     let mut tables = Vec::with_capacity(found.len());
@@ -179,6 +180,21 @@ async fn look(control: &mut dyn Ask, oids: &[u32]) -> Result<Vec<Found>, Capture
         })
     };
     rows.iter().map(found).collect()
+}
+
+/// Whether the control user may put the tables into their schemas again.
+async fn may_come_back(control: &mut dyn Ask, found: &[Found]) -> Result<(), CaptureError> {
+    let schemas = found.iter().map(|found| escape_literal(&found.table.schema)).collect::<Vec<_>>().join(", ");
+    let ask = format!(
+        "SELECT n.nspname FROM pg_namespace n WHERE n.nspname IN ({schemas}) AND NOT has_schema_privilege(n.oid, 'CREATE')"
+    );
+    match control.ask(&ask).await?.into_iter().next().and_then(|row| row.into_iter().next()).flatten() {
+        None => Ok(()),
+        Some(schema) => Err(irreversible(
+            format!("DROP TABLE: Belay's own role may not CREATE in the schema {schema}, and could not bring it back"),
+            "grant that role CREATE on the schema, or drop the table in a migration",
+        )),
+    }
 }
 
 /// Moves the tables away, in the transaction that was begun. What they refer to is let go, and written down.

@@ -2,7 +2,7 @@
 
 use super::{PgControl, trash};
 use crate::apply;
-use crate::capture::{Ask as _, CaptureError, Limits};
+use crate::capture::{self, Ask as _, CaptureError, Limits};
 use crate::change::{denied, not_kept, reverting};
 use crate::drop_table::Back;
 use crate::plan;
@@ -101,10 +101,10 @@ async fn keep_and_commit(
             return Applied::Refused(not_kept(&error.0));
         }
     };
-    let committed = writer.ask("COMMIT").await;
+    let committed = writer.ask(&capture::commit(&[])).await.map_err(capture::late);
     let outcome = match &committed {
         Ok(_) => Outcome::Committed,
-        Err(CaptureError::Target { .. }) => Outcome::RolledBack,
+        Err(CaptureError::Target { .. } | CaptureError::Irreversible { .. }) => Outcome::RolledBack,
         Err(_) => Outcome::Unknown,
     };
     if keeper.ended(change, outcome).await.is_err() {

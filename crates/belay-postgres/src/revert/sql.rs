@@ -13,8 +13,11 @@ pub(super) fn pinned(how: &How) -> String {
         SET LOCAL xmloption = 'content'; SET LOCAL array_nulls = on; SET LOCAL standard_conforming_strings = on;
         SET LOCAL transform_null_equals = off; SET LOCAL row_security = off; SET LOCAL jit = off;
         SET LOCAL work_mem = '64MB'; SET LOCAL default_statistics_target = 1; SET LOCAL default_table_access_method = 'heap';
-        SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}",
+        SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};
+        SET LOCAL idle_in_transaction_session_timeout = {}",
         milliseconds(how.lock_timeout),
+        milliseconds(how.statement_timeout),
+        // Between two statements images are read from the disk, which takes its time.
         milliseconds(how.statement_timeout),
     )
 }

@@ -1,6 +1,6 @@
 //! The client's own connection, as something that can be asked.
 
-use crate::capture::{Ask, CLOSE, CaptureError, EachRow};
+use crate::capture::{self, Ask, CLOSE, CaptureError, EachRow};
 use crate::change::{denied, is_passing, settled};
 use belay_engine::{Answer, BoxFuture, Line, Settled};
 use bytes::Bytes;
@@ -37,9 +37,14 @@ impl Writer {
         }
     }
 
-    /// Ends what a capture began, and commits.
-    pub(super) async fn commit(&mut self) -> Result<(), CaptureError> {
-        self.ask(&format!("{CLOSE}{COMMIT}")).await.map(|_| ())
+    /// Ends what a capture began, and commits; `savepoints` are the client's that are open.
+    pub(super) async fn commit(&mut self, savepoints: &[String]) -> Result<(), CaptureError> {
+        let committed = self.ask(&format!("{CLOSE}; {}", capture::commit(savepoints))).await;
+        let committed = committed.map_err(capture::late);
+        if matches!(committed, Err(CaptureError::Irreversible { .. })) {
+            self.failed = None;
+        }
+        committed.map(|_| ())
     }
 
     /// Rolls back because of it.

@@ -163,13 +163,13 @@ impl End {
         };
         let rows: u64 = set.tables.iter().map(|table| table.inserted + table.updated + table.deleted).sum();
         if rows == 0 {
-            return match writer.commit().await {
+            return match writer.commit(&ran.savepoints).await {
                 Ok(()) => Settled::Committed(None),
                 Err(error) => writer.give_up(&error).await,
             };
         }
         match ways.direct {
-            Some(most) if rows <= most => commit(&mut writer, &*keeper, draft, set, ran.script).await,
+            Some(most) if rows <= most => commit(&mut writer, &*keeper, draft, set, ran).await,
             most => {
                 let over = most.map(|most| format!("the grant makes changes of at most {most} rows at once"));
                 plan(&ways, &mut writer, &*keeper, draft, set, ran.script, over).await
@@ -186,6 +186,10 @@ async fn take(
     writer: &mut Writer,
     keeper: &dyn Keeper,
 ) -> Result<(ChangeSet, Box<dyn Draft>), CaptureError> {
+    if ran.unclear {
+        let what = "statements of one message cannot be told apart".to_owned();
+        return Err(CaptureError::Irreversible { what, instead: "send each in a message of its own".to_owned() });
+    }
     let Open { mut transaction, mut draft } = *begun(open, baseline, ways, keeper)?;
     transaction.name(&ran.named);
     for statement in &ran.script.statements {
@@ -219,29 +223,25 @@ async fn reversible(ways: &Ways, outsider: &mut Client, set: &ChangeSet) -> Resu
 }
 
 /// Keeps the change, and only then commits it.
-async fn commit(
-    writer: &mut Writer,
-    keeper: &dyn Keeper,
-    draft: Box<dyn Draft>,
-    set: ChangeSet,
-    script: Script,
-) -> Settled {
+async fn commit(writer: &mut Writer, keeper: &dyn Keeper, draft: Box<dyn Draft>, set: ChangeSet, ran: Ran) -> Settled {
     let changed = belay_change::changed_in(&set.tables);
-    let change = match keeper.keep(draft, set, script).await {
+    let change = match keeper.keep(draft, set, ran.script).await {
         Ok(change) => change,
         Err(error) => return writer.roll_back(Settled::RolledBack(not_kept(&error.0))).await,
     };
-    let committed = writer.commit().await;
+    let committed = writer.commit(&ran.savepoints).await;
     let outcome = match &committed {
         Ok(()) => Outcome::Committed,
-        Err(CaptureError::Target { .. }) => Outcome::RolledBack,
+        Err(CaptureError::Target { .. } | CaptureError::Irreversible { .. }) => Outcome::RolledBack,
         Err(_) => Outcome::Unknown,
     };
     let noted = keeper.ended(change, outcome).await;
     match (committed, noted) {
         (_, Err(error)) => Settled::Lost(unsettled(change, &error.0)),
         (Ok(()), Ok(())) => Settled::Committed(Some(undo(&changed, change))),
-        (Err(error @ CaptureError::Target { .. }), Ok(())) => writer.give_up(&error).await,
+        (Err(error @ (CaptureError::Target { .. } | CaptureError::Irreversible { .. })), Ok(())) => {
+            writer.give_up(&error).await
+        }
         (Err(_), Ok(())) => Settled::Lost(unsettled(change, "the connection to the target was lost")),
     }
 }

@@ -49,6 +49,10 @@ struct Prepared {
 pub(super) struct Ran {
     pub(super) script: Script,
     pub(super) named: Vec<Relation>,
+    /// The savepoints that are open, the innermost last.
+    pub(super) savepoints: Vec<String>,
+    /// Some of its statements cannot be told apart, so that there may be others.
+    pub(super) unclear: bool,
 }
 
 impl Transcript {
@@ -205,12 +209,13 @@ impl Transcript {
     pub(super) fn take(&mut self) -> Ran {
         self.all_succeeded();
         self.size = 0;
-        self.savepoints.clear();
+        let savepoints = self.savepoints.drain(..).map(|(name, _)| name).collect();
+        let unclear = self.done.iter().any(|step| matches!(step.what, What::Never(_)));
         let mut unrepeatable = self.unrepeatable.take();
         let statements = compiled(std::mem::take(&mut self.done), std::mem::take(&mut self.moved), &mut unrepeatable);
         let isolation = std::mem::take(&mut self.isolation);
         let script = Script { statements, isolation, unrepeatable, ..Script::default() };
-        Ran { script, named: std::mem::take(&mut self.named) }
+        Ran { script, named: std::mem::take(&mut self.named), savepoints, unclear }
     }
 }
 
