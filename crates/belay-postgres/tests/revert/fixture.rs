@@ -146,10 +146,7 @@ impl Kept {
 
 /// The rows that differ, as multisets.
 pub(crate) fn difference(before: &Snapshot, after: &Snapshot) -> Kept {
-    let mut kept = Kept {
-        set: ChangeSet::default(),
-        images: Vec::new(),
-    };
+    let mut kept = Kept { set: ChangeSet::default(), images: Vec::new() };
     for (oid, (table, new)) in after {
         let old = before.get(oid).map(|(_, old)| old.clone()).unwrap_or_default();
         let (gone, come) = (without(&old, new), without(new, &old));
