@@ -1,7 +1,7 @@
 //! Deadlocks and serialization failures: sessions get them as from the database itself, what Belay does by itself is tried
 //! again, and nothing is ever half done.
 
-use super::{approve_and_apply, changes, plans, shop, text, typed};
+use super::{changes, plans, shop, text, typed};
 use e2e::World;
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};

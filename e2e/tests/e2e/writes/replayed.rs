@@ -73,3 +73,22 @@ fn what_cannot_be_run_again_is_refused_with_the_reason() {
         assert_eq!((world.fingerprint(), plans(&world).len()), (before.clone(), 0));
     }
 }
+
+#[test]
+fn what_an_apply_would_write_in_its_commit_is_refused_there() {
+    let (world, ticket) = shop("write", &["*.*"]);
+    world.direct(
+        "CREATE FUNCTION public.late(int) RETURNS void LANGUAGE sql
+            AS 'UPDATE public.orders SET status = ''late'' WHERE id = $1'",
+    );
+    let before = world.fingerprint();
+    let script = "BEGIN;\nUPDATE orders SET status = 'seen' WHERE id = 41;\n\
+        DECLARE c CURSOR WITH HOLD FOR SELECT public.late(57);\nCOMMIT;";
+    let said = world.script(&ticket, script);
+    assert!(said.err.contains("planned, not applied: 1 row of public.orders would change; plan p_1"), "{}", said.err);
+    world.belay.run("bob", &["approve", "p_1"]).ok();
+    let applied = world.belay.run("alice", &["apply", "p_1"]);
+    let why = "it writes in its COMMIT, after its rows were taken";
+    assert!(applied.code != 0 && applied.err.contains(why), "{}{}", applied.out, applied.err);
+    assert_eq!(world.fingerprint(), before);
+}
