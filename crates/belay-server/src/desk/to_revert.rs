@@ -134,6 +134,7 @@ async fn gather(look: &mut Look<'_>, records: Vec<ChangeRecord>, of: &str) -> Re
             });
         }
     }
+    let records = open(look, records).await?;
     let changes: Vec<KeptChange> = records.iter().map(|record| record.change.clone()).collect();
     let first = changes.first().map(|first| (first.target.clone(), first.database.clone()));
     if changes.iter().any(|one| first.as_ref() != Some(&(one.target.clone(), one.database.clone()))) {
@@ -149,6 +150,38 @@ async fn gather(look: &mut Look<'_>, records: Vec<ChangeRecord>, of: &str) -> Re
         Ok((read(&record.summary)?, file))
     };
     Ok(ToRevert { changes, parts: all.into_iter().map(part).collect::<Result<_, DeskError>>()? })
+}
+
+/// Those of several changes of which something may be left to give back; all of them if that is so of none.
+async fn open(look: &mut Look<'_>, records: Vec<ChangeRecord>) -> Result<Vec<ChangeRecord>, DeskError> {
+    if records.len() < 2 {
+        return Ok(records);
+    }
+    let mut open = Vec::with_capacity(records.len());
+    for record in &records {
+        if !is_given_back(look, record).await? {
+            open.push(record.clone());
+        }
+    }
+    Ok(if open.is_empty() { records } else { open })
+}
+
+/// Whether a change that was not given back itself has given back all rows of it, as the counts prove.
+async fn is_given_back(look: &mut Look<'_>, record: &ChangeRecord) -> Result<bool, DeskError> {
+    for by in &record.reverted_by {
+        let Some(by) = look.change(*by).await? else { continue };
+        if by.change.state != ChangeState::Committed || !by.reverted_by.is_empty() {
+            continue;
+        }
+        let mut rows = 0;
+        for reverted in &by.change.reverts {
+            rows += look.change(*reverted).await?.map_or(0, |record| record.change.rows);
+        }
+        if rows == by.change.rows {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The changes with what gave them back, and with what gave that back, newest first. A revert that gave back other

@@ -160,7 +160,8 @@ impl Vault {
             set,
             images: Box::new(images),
             keep_conflicts: order.keep_conflicts,
-            keep_restored: keep_restored || order.keep_conflicts,
+            // Of several, much may cancel out: what is kept of the revert is what it did, not all that was looked at.
+            keep_restored: keep_restored || order.keep_conflicts || together.0.parts.len() > 1,
             only: order.only.iter().map(only).collect(),
             dry_run,
         };
