@@ -72,7 +72,7 @@ impl Bed {
 
     /// The gateway, or PostgreSQL in each third run of three rounds; both are there again afterwards.
     fn kill(&self, round: u64) -> &'static str {
-        if round / 3 % 3 != 0 {
+        if !(round / 3).is_multiple_of(3) {
             self.world.belay.kill();
             return "gateway";
         }
