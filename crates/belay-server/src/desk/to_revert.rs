@@ -166,12 +166,17 @@ async fn open(look: &mut Look<'_>, records: Vec<ChangeRecord>) -> Result<Vec<Cha
     Ok(if open.is_empty() { records } else { open })
 }
 
-/// Whether a change that was not given back itself has given back all rows of it, as the counts prove.
+/// Whether a change that was not given back itself has given it back: together with others, or all rows of it, as the
+/// counts prove.
 async fn is_given_back(look: &mut Look<'_>, record: &ChangeRecord) -> Result<bool, DeskError> {
     for by in &record.reverted_by {
         let Some(by) = look.change(*by).await? else { continue };
         if by.change.state != ChangeState::Committed || !by.reverted_by.is_empty() {
             continue;
+        }
+        // Of several, what cancels out is not counted.
+        if by.change.reverts.len() > 1 {
+            return Ok(true);
         }
         let mut rows = 0;
         for reverted in &by.change.reverts {
