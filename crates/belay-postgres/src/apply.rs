@@ -4,8 +4,8 @@
 //! what counts.
 
 use crate::capture::{Ask, Baseline, CaptureError, Hint, Limits, OPENING, Transaction, before_truncate, capture};
-use crate::change::{ATTEMPTS, is_passing};
 use crate::classify::is_blank;
+use crate::passing::{ATTEMPTS, is_passing};
 use belay_change::{ChangeSet, Parameter, Script, Scripted, Sink, TableChange};
 use belay_engine::{Draft, Keeper};
 use belay_model::Relation;

@@ -29,9 +29,9 @@ mod version;
 mod witness;
 
 pub use ask::{Ask, EachRow, Row};
-pub use baseline::{Baseline, OPENING, opening};
+pub use baseline::{Baseline, OPENING};
 pub use clue::Hint;
-pub use commit::{commit, late};
+pub use commit::{commit, late, outcome};
 pub use error::CaptureError;
 pub use limits::Limits;
 pub use pins::pins;

@@ -1,14 +1,13 @@
 //! Changes in words for clients.
 
 use crate::capture::CaptureError;
+use crate::passing::is_passing;
 use crate::revert::RevertError;
 use crate::wire::passed_on;
 use belay_change::ChangeSet;
 use belay_engine::Settled;
 use belay_model::{ChangeId, Code, Denial};
 
-/// How often something is tried that others were in the way of: see [`is_passing`].
-pub(crate) const ATTEMPTS: usize = 3;
 /// How many tables a detail names.
 const TABLES: usize = 8;
 
@@ -80,11 +79,6 @@ pub(crate) fn committing(sqlstate: &str) -> Option<Denial> {
                 .to_owned(),
         hint: "run the parts between its COMMITs each by itself".to_owned(),
     })
-}
-
-/// Whether the same may go well if it is tried again at once: a serialization failure, a deadlock.
-pub(crate) fn is_passing(sqlstate: &str) -> bool {
-    matches!(sqlstate, "40001" | "40P01")
 }
 
 /// What is told where a change cannot be kept.

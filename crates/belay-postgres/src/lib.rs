@@ -23,6 +23,7 @@ mod drop_table;
 mod engine;
 mod front;
 mod mask;
+mod passing;
 mod phase;
 mod plan;
 mod random;

@@ -2,7 +2,8 @@
 
 use crate::apply;
 use crate::capture::{Ask, CaptureError, Limits};
-use crate::change::{denied, is_passing, not_kept, settled};
+use crate::change::{denied, not_kept, settled};
+use crate::passing::is_passing;
 use belay_change::{ChangeSet, Sampling, Script, TableChange, Taken, Tally, Trial, compare_trials, summarize};
 use belay_engine::{Draft, Keeper, Settled};
 use belay_model::{Code, Denial, PlanId};

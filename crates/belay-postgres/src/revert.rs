@@ -27,7 +27,7 @@ pub use error::{Conflict, ConflictCount, ConflictKind, Conflicts, RevertError};
 pub use how::{How, Only};
 pub use strategy::{Irreversible, Strategy, can_revert, strategy};
 
-use crate::change::{ATTEMPTS, is_passing};
+use crate::passing::{ATTEMPTS, is_passing};
 use belay_change::{ChangeSet, Images, Sink};
 use catalog::Restored;
 use conflict::Found;

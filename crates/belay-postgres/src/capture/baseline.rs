@@ -18,11 +18,6 @@ pub const OPENING: &str = "SELECT pg_catalog.encode(pg_catalog.timestamptz_send(
     OR pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) OPERATOR(pg_catalog.<>) 0 \
     OR pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) OPERATOR(pg_catalog.<>) 0)";
 
-/// [`OPENING`], to be asked right after BEGIN.
-pub fn opening() -> String {
-    OPENING.to_owned()
-}
-
 /// Which transaction was opened, and what its connection had counted by then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Baseline {

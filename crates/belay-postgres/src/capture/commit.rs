@@ -1,6 +1,7 @@
 //! The COMMIT of a transaction whose rows were taken.
 
 use super::CaptureError;
+use belay_engine::Outcome;
 use postgres_protocol::escape::escape_identifier;
 
 /// What the target says of a write in a transaction that may only read.
@@ -23,6 +24,15 @@ pub fn late(error: CaptureError) -> CaptureError {
             instead: "close cursors WITH HOLD before COMMIT, and let triggers not defer constraints".to_owned(),
         },
         error => error,
+    }
+}
+
+/// How the transaction ended, as the answer to [`commit`] tells after [`late`].
+pub fn outcome<T>(committed: &Result<T, CaptureError>) -> Outcome {
+    match committed {
+        Ok(_) => Outcome::Committed,
+        Err(CaptureError::Target { .. } | CaptureError::Irreversible { .. }) => Outcome::RolledBack,
+        Err(_) => Outcome::Unknown,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{PgControl, trash};
 use crate::apply;
-use crate::capture::{self, Ask as _, CaptureError, Limits};
+use crate::capture::{self, Ask as _, Limits};
 use crate::change::{denied, not_kept, reverting};
 use crate::drop_table::Back;
 use crate::plan;
@@ -102,11 +102,7 @@ async fn keep_and_commit(
         }
     };
     let committed = writer.ask(&capture::commit(&[])).await.map_err(capture::late);
-    let outcome = match &committed {
-        Ok(_) => Outcome::Committed,
-        Err(CaptureError::Target { .. } | CaptureError::Irreversible { .. }) => Outcome::RolledBack,
-        Err(_) => Outcome::Unknown,
-    };
+    let outcome = capture::outcome(&committed);
     if keeper.ended(change, outcome).await.is_err() {
         return Applied::Unknown(change);
     }

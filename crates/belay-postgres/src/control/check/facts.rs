@@ -43,7 +43,7 @@ item AS (
     FROM rel WHERE relkind IN ('r', 'p') AND NOT pg_has_role(relowner, 'USAGE')
     UNION ALL SELECT 'not_switched_off', format('%I.%I', nspname, relname), ''
     FROM rel WHERE EXISTS (SELECT FROM pg_trigger t LEFT JOIN pg_constraint k ON k.oid = t.tgconstraint
-            WHERE t.tgrelid = rel.oid AND (k.oid IS NULL OR k.contype = 't') AND t.tgenabled IN ('A', 'R'))
+            WHERE t.tgrelid = rel.oid AND (k.oid IS NULL OR k.contype = 't') AND t.tgenabled IN ('A', 'R') AND NOT pg_has_role(rel.relowner, 'USAGE'))
         OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = rel.oid AND r.ev_type <> '1' AND r.ev_enabled IN ('A', 'R'))
     UNION ALL SELECT 'temporary', quote_ident(current_database()),
         format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC;', current_database())

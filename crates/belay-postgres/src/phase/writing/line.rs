@@ -1,7 +1,8 @@
 //! The client's own connection, as something that can be asked.
 
 use crate::capture::{self, Ask, CLOSE, CaptureError, EachRow};
-use crate::change::{denied, is_passing, settled};
+use crate::change::{denied, settled};
+use crate::passing::is_passing;
 use belay_engine::{Answer, BoxFuture, Line, Settled};
 use bytes::Bytes;
 use std::time::Duration;

@@ -230,18 +230,12 @@ async fn commit(writer: &mut Writer, keeper: &dyn Keeper, draft: Box<dyn Draft>,
         Err(error) => return writer.roll_back(Settled::RolledBack(not_kept(&error.0))).await,
     };
     let committed = writer.commit(&ran.savepoints).await;
-    let outcome = match &committed {
-        Ok(()) => Outcome::Committed,
-        Err(CaptureError::Target { .. } | CaptureError::Irreversible { .. }) => Outcome::RolledBack,
-        Err(_) => Outcome::Unknown,
-    };
+    let outcome = capture::outcome(&committed);
     let noted = keeper.ended(change, outcome).await;
     match (committed, noted) {
         (_, Err(error)) => Settled::Lost(unsettled(change, &error.0)),
         (Ok(()), Ok(())) => Settled::Committed(Some(undo(&changed, change))),
-        (Err(error @ (CaptureError::Target { .. } | CaptureError::Irreversible { .. })), Ok(())) => {
-            writer.give_up(&error).await
-        }
+        (Err(error), Ok(())) if outcome == Outcome::RolledBack => writer.give_up(&error).await,
         (Err(_), Ok(())) => Settled::Lost(unsettled(change, "the connection to the target was lost")),
     }
 }
