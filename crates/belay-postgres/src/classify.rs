@@ -29,6 +29,7 @@ mod withheld;
 
 pub use context::{Place, SearchPath};
 pub use limits::Limits;
+pub(crate) use shown_setting::{may_show, why as why_not_shown};
 
 use crate::catalog::Catalog;
 use belay_model::{Code, Effect, Statement};
@@ -88,6 +89,11 @@ pub enum SqlName {
     Deallocates {
         /// The name.
         name: String,
+    },
+    /// `current_setting`, with a name that a parameter of the protocol gives: see [`may_show`].
+    Shows {
+        /// Which parameter, from 1.
+        parameter: usize,
     },
     /// SET ROLE: what stands for the role in force may mean this one.
     ActsAs {

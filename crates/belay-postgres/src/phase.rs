@@ -10,6 +10,7 @@
 //!
 //! Rows are opened only where they hold masked columns. What a statement returns is counted as its headers pass.
 
+mod bound_setting;
 mod budget;
 mod client;
 mod guard;

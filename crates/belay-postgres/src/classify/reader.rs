@@ -38,6 +38,7 @@ pub(super) fn all(functions: &Functions, context: Context<'_>, text: &str, tree:
         by_shape &= read.by_shape;
         let kind = node.and_then(|node| node.node.as_ref());
         names.extend(kind.and_then(|kind| named(kind, statements.len(), || part(text, *stmt_location, *stmt_len))));
+        names.extend(read.shown_settings.iter().map(|parameter| SqlName::Shows { parameter: *parameter }));
         match kind.map_or(PathChange::None, |kind| path_change(kind, read.new_path, context)) {
             // One statement does not leave several paths possible.
             PathChange::None | PathChange::Among(_) => {}
@@ -99,7 +100,7 @@ fn ambiguous(read: Read) -> Read {
     statement.relations = read.statement.relations;
     statement.code = Some(Code::Ambiguous);
     statement.because = Some("the search_path is not settled: write the schema before each name".to_owned());
-    Read { statement, by_shape: false, new_path: None }
+    Read { statement, by_shape: false, new_path: None, shown_settings: Vec::new() }
 }
 
 /// The prepared statement or cursor that a statement names.

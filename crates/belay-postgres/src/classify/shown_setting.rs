@@ -8,7 +8,7 @@
 const KNOWN: &[&str] = &["auto_explain", "hnsw", "ivfflat", "pg_stat_statements", "pg_trgm", "plpgsql"];
 
 /// Whether the setting of this name may be shown.
-pub(super) fn may_show(name: &str) -> bool {
+pub(crate) fn may_show(name: &str) -> bool {
     match name.split_once('.') {
         Some((extension, _)) => KNOWN.iter().any(|known| known.eq_ignore_ascii_case(extension)),
         None => true,
@@ -16,7 +16,7 @@ pub(super) fn may_show(name: &str) -> bool {
 }
 
 /// Why it may not, after what shows it.
-pub(super) fn why(name: &str) -> String {
+pub(crate) fn why(name: &str) -> String {
     format!("it shows {}, a setting of an application, which may hold a secret", name.to_ascii_lowercase())
 }
 

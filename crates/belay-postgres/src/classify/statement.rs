@@ -18,11 +18,13 @@ pub(super) struct Read {
     pub(super) by_shape: bool,
     /// A new value for `search_path`.
     pub(super) new_path: Option<PathChange>,
+    /// The parameters that name settings which it shows.
+    pub(super) shown_settings: Vec<usize>,
 }
 
 impl Read {
     fn once(statement: Statement) -> Read {
-        Read { statement, by_shape: false, new_path: None }
+        Read { statement, by_shape: false, new_path: None, shown_settings: Vec::new() }
     }
 }
 
@@ -87,6 +89,7 @@ fn read(reader: Reader<'_>, kind: &NodeEnum, select: &SelectStmt, purpose: Purpo
     let mut walk = reader.walk(Effect::Read);
     if purpose == Purpose::Rows {
         walk.expect_setting(select);
+        walk.shown_settings = Some(Vec::new());
     }
     let outcome = walk.query(kind);
     if purpose == Purpose::Named {
@@ -101,7 +104,8 @@ fn read(reader: Reader<'_>, kind: &NodeEnum, select: &SelectStmt, purpose: Purpo
     };
     let (by_shape, new_path) = (walk.findings.holds_by_shape(), walk.new_path.take());
     let shown = (purpose == Purpose::Rows).then_some(&outcome);
-    Read { statement: walk.into_statement(verb, shown), by_shape, new_path }
+    let shown_settings = walk.shown_settings.take().unwrap_or_default();
+    Read { statement: walk.into_statement(verb, shown), by_shape, new_path, shown_settings }
 }
 
 fn change(reader: Reader<'_>, kind: &NodeEnum, purpose: Purpose) -> Read {
@@ -111,7 +115,7 @@ fn change(reader: Reader<'_>, kind: &NodeEnum, purpose: Purpose) -> Read {
     let shown = (purpose == Purpose::Rows).then_some(&outcome);
     let by_shape = walk.findings.holds_by_shape();
     let statement = walk.into_statement(query::change(kind).unwrap_or("change"), shown);
-    Read { statement, by_shape, new_path: None }
+    Read { statement, by_shape, new_path: None, shown_settings: Vec::new() }
 }
 
 /// EXPLAIN does what the statement in it does, also without ANALYZE: planning runs functions, takes the statement's

@@ -54,6 +54,8 @@ pub(super) struct Walk<'a> {
     sole_call: Option<&'a [Node]>,
     /// What it does to the search path, if anything.
     pub(super) new_path: Option<PathChange>,
+    /// The parameters that name settings which it shows, where they are looked at when they are bound.
+    pub(super) shown_settings: Option<Vec<usize>>,
 }
 
 /// What a whole query gives.
@@ -78,6 +80,7 @@ impl<'a> Walk<'a> {
             named_setting: None,
             sole_call: None,
             new_path: None,
+            shown_settings: None,
         }
     }
 

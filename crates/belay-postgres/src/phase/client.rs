@@ -1,11 +1,11 @@
 //! What the client says.
 
-use super::Established;
 use super::budget::Cancel;
 use super::guard::{Guard, shows_another};
 use super::names::{Elsewhere, Meaning, Portal, Prepared, cut};
 use super::pending::{CopyIn, Pending, Running};
 use super::server::told;
+use super::{Established, bound_setting};
 use crate::classify::{PathChange, Reading};
 use crate::wire::{
     Frame, WireError, bind, describe_portal, error_response, execute, frame, parameter_types, parse, parse_unnamed,
@@ -219,6 +219,9 @@ impl Established {
         let (mut reading, text) = (prepared.reading.clone(), Arc::clone(&prepared.text));
         if self.names.is_full() {
             reading = too_much("Bind");
+        }
+        if let Some(refused) = bound_setting::refused(&prepared, &bytes)? {
+            reading = refused;
         }
         let name = Box::from(cut(bound.portal));
         let portal = Arc::new(Portal::new(prepared, bound.values));

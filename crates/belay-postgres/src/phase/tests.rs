@@ -1,5 +1,6 @@
 //! Scripts: what each side sends, and what comes out on each side.
 
+mod bound_setting;
 mod budgets;
 mod copied;
 mod masks;

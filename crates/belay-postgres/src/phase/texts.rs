@@ -220,6 +220,7 @@ impl Texts {
                 SqlName::Prepares { .. }
                 | SqlName::Declares { .. }
                 | SqlName::Deallocates { .. }
+                | SqlName::Shows { .. }
                 | SqlName::ActsAs { .. } => {}
             }
             taken_over += 1 + outer.accesses.len() + outer.relations.len();

@@ -13,6 +13,11 @@ impl<'a> Walk<'a> {
         if args.first().is_some_and(|name| self.is_catalog_column(name, "pg_settings", "name")) {
             return;
         }
+        if let (Some(parameter), Some(shown)) = (args.first().and_then(set_config::parameter), &mut self.shown_settings)
+        {
+            shown.push(parameter);
+            return;
+        }
         let name = args.first().and_then(|name| set_config::text(name).or_else(|| self.setting_of_column(name)));
         let because = match name {
             Some(name) if shown_setting::may_show(name) => return,

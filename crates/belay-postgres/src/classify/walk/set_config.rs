@@ -101,24 +101,36 @@ fn sole_call(select: &SelectStmt) -> Option<&[Node]> {
 
 /// The text of a literal, also one that is cast to a type that leaves it as it is.
 pub(in crate::classify) fn text(node: &Node) -> Option<&str> {
-    // Casts nest as deep as the text does; more than one is of no use.
-    let node = match &node.node {
-        Some(NodeEnum::TypeCast(cast)) => {
+    match uncast(node)? {
+        NodeEnum::AConst(constant) => match &constant.val {
+            Some(a_const::Val::Sval(text)) => Some(&text.sval),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Which parameter it is, from 1.
+pub(super) fn parameter(node: &Node) -> Option<usize> {
+    match uncast(node)? {
+        NodeEnum::ParamRef(parameter) => usize::try_from(parameter.number).ok().filter(|number| *number > 0),
+        _ => None,
+    }
+}
+
+/// What is cast to a type that leaves a text as it is, or what is not cast. Casts nest as deep as the text does; more
+/// than one is of no use.
+fn uncast(node: &Node) -> Option<&NodeEnum> {
+    match node.node.as_ref()? {
+        NodeEnum::TypeCast(cast) => {
             let kind = cast.type_name.as_ref()?;
             let name = words(&kind.names)?;
             let plain = matches!(name[..], ["text" | "varchar"] | ["pg_catalog", "text" | "varchar"]);
             let bare = kind.typmods.is_empty() && kind.array_bounds.is_empty() && !kind.setof && !kind.pct_type;
             (plain && bare).then_some(())?;
-            cast.arg.as_deref()?
+            cast.arg.as_deref()?.node.as_ref()
         }
-        _ => node,
-    };
-    match &node.node {
-        Some(NodeEnum::AConst(constant)) => match &constant.val {
-            Some(a_const::Val::Sval(text)) => Some(&text.sval),
-            _ => None,
-        },
-        _ => None,
+        bare => Some(bare),
     }
 }
 
