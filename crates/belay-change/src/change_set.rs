@@ -21,6 +21,9 @@ pub struct ChangeSet {
     /// How it went, where it was only a trial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
+    /// It gives others back, but only some of their rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }
 
 /// The locks that a transaction held on a table.

@@ -67,14 +67,23 @@ pub struct Reversion {
     pub set: ChangeSet,
     /// Its rows.
     pub images: Box<dyn Images>,
-    /// Give back what is in nobody's way, instead of nothing, where rows have changed since.
-    pub keep_conflicts: bool,
-    /// Leave rows alone that are as they were before already, instead of counting them as changed since.
-    pub keep_restored: bool,
+    /// Rows that do not stand against it.
+    pub leave: Leave,
     /// Only these tables and rows; empty for all.
     pub only: Vec<Only>,
     /// Find out what would happen, and roll back.
     pub dry_run: bool,
+    /// Keep a change also where there is nothing left to do, so that it is known; even if it was to be found out only.
+    pub mark: bool,
+}
+
+/// Which rows are left as they are, instead of giving nothing back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Leave {
+    /// Those that have changed since.
+    pub conflicts: bool,
+    /// Those that are as they were before already, which otherwise count as changed since.
+    pub restored: bool,
 }
 
 /// A part of a change.
@@ -110,7 +119,7 @@ pub enum Reverted {
     Conflicts {
         /// Some of them.
         rows: Vec<Conflict>,
-        /// Some are as they were before already, and would not be in the way with `keep_restored`.
+        /// Some are as they were before already, and would not be in the way with [`Leave::restored`].
         restored: bool,
     },
     /// It cannot be done; nothing was done.

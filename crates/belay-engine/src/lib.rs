@@ -14,7 +14,7 @@ mod gate;
 mod settle;
 mod upstream;
 
-pub use changes::{Applied, Changes, Conflict, ConflictKind, Only, Order, Reversion, Reverted};
+pub use changes::{Applied, Changes, Conflict, ConflictKind, Leave, Only, Order, Reversion, Reverted};
 pub use connection::{Connection, Input, Output, ProtocolError};
 pub use control::{Control, ControlError, ControlFailure, Feasibility, Layer, LayerState, Report, RoleSpec, Suspect};
 pub use gate::{Arrival, BoxFuture, Candidate, ClientFacts, Engine, Entry, Gate, Joined, Login, Refusal, Stream};

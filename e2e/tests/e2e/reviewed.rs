@@ -146,6 +146,25 @@ fn a_session_is_given_back_with_what_was_given_back_of_it_in_part_or_made_again(
 }
 
 #[test]
+fn changes_that_cancel_each_other_out_are_not_given_back_again_with_later_ones() {
+    let (world, ticket) = direct(&[]);
+    world.sql(&ticket, "INSERT INTO items (order_id, product, quantity, price) VALUES (8, 'new', 1, 1)");
+    world.sql(&ticket, "DELETE FROM items WHERE product = 'new'");
+    let before = statuses(&world);
+    let mine = ["revert", "--since", "2026-01-01T00:00:00Z", "--target", "orders"];
+    let dry = world.belay.run("alice", &[&mine[..], &["--dry-run"]].concat()).ok();
+    let done = world.belay.run("alice", &mine).ok();
+    for said in [&dry.err, &done.err] {
+        assert!(said.contains("nothing was done"), "{said}");
+    }
+    world.direct("DROP TABLE items");
+    world.sql(&ticket, "UPDATE orders SET status = 'later' WHERE id IN (41, 57)");
+    let done = world.belay.run("alice", &mine).ok();
+    assert!(done.err.contains("gave back 2 rows"), "{}", done.err);
+    assert_eq!(statuses(&world), before);
+}
+
+#[test]
 fn ones_own_changes_since_a_moment_are_given_back_as_one() {
     let (world, ticket) = direct(&["UPDATE orders SET status = 'early' WHERE id = 41"]);
     std::thread::sleep(Duration::from_millis(1_100));

@@ -115,9 +115,10 @@ async fn keep_and_commit(
 
 /// `back` are tables that were brought back in the transaction that is open already.
 async fn give_back(client: &mut Client, order: Reversion, back: Option<Back>, keeper: &dyn Keeper) -> Reverted {
-    let Reversion { set, mut images, keep_conflicts, keep_restored, only, dry_run, .. } = order;
+    let Reversion { database: _, set, mut images, leave, only, dry_run, mark } = order;
+    let some = !only.is_empty();
     let only = only.into_iter().map(|only| revert::Only { table: only.table, keys: only.keys }).collect();
-    let how = How { keep_conflicts, keep_restored, only, ..How::default() };
+    let how = How { keep_conflicts: leave.conflicts, keep_restored: leave.restored, only, ..How::default() };
     let mut draft = match keeper.open() {
         Ok(draft) => draft,
         Err(error) => return Reverted::Refused(not_kept(&error.to_string())),
@@ -138,13 +139,15 @@ async fn give_back(client: &mut Client, order: Reversion, back: Option<Back>, ke
     }
     let nothing = back.is_none() && set.tables.iter().all(|table| table.inserted + table.updated + table.deleted == 0);
     set.tables.extend(back.into_iter().flat_map(|back| back.set.tables));
-    if dry_run {
+    set.partial = some || !left.is_empty();
+    let marks = nothing && mark && !set.partial;
+    if dry_run && !marks {
         return match done.undo().await {
             Ok(()) => Reverted::Would { set, draft, conflicts: left },
             Err(error) => Reverted::Refused(reverting(&error)),
         };
     }
-    if nothing {
+    if nothing && !marks {
         let _ = done.undo().await;
         return Reverted::Done { change: None, set, left };
     }

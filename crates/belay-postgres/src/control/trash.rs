@@ -64,7 +64,7 @@ pub(super) fn part(order: Reversion) -> Result<(Option<ChangeSet>, Reversion), D
     if !order.only.is_empty() {
         return Err(refused("a table that was dropped comes back as a whole", "leave --rows and --only out"));
     }
-    let Reversion { database, mut set, images, keep_conflicts, keep_restored, only, dry_run } = order;
+    let Reversion { database, mut set, images, leave, only, dry_run, mark } = order;
     let (dropped, rows): (Vec<_>, Vec<_>) = set.tables.iter().cloned().partition(|change| change.means == Means::Trash);
     if dropped.iter().any(|change| change.inserted > 0) {
         return Err(refused("the change brought a table back", "drop the table again"));
@@ -73,7 +73,7 @@ pub(super) fn part(order: Reversion) -> Result<(Option<ChangeSet>, Reversion), D
     let images = Box::new(Renumbered { images, numbers: set.tables.iter().map(place).collect() });
     let dropped = ChangeSet { tables: dropped, ..set.clone() };
     set.tables = rows;
-    Ok((Some(dropped), Reversion { database, set, images, keep_conflicts, keep_restored, only, dry_run }))
+    Ok((Some(dropped), Reversion { database, set, images, leave, only, dry_run, mark }))
 }
 
 /// Images of tables that have other numbers now.

@@ -46,6 +46,8 @@ pub(crate) struct ToRevert {
     pub(crate) changes: Vec<KeptChange>,
     /// All whose images together are what is to be given back, newest first: those, and what gave them back before.
     pub(crate) parts: Vec<(ChangeSet, String)>,
+    /// Some of them have not been given back before, as far as that is known.
+    pub(crate) is_open: bool,
 }
 
 impl Desk {
@@ -134,7 +136,10 @@ async fn gather(look: &mut Look<'_>, records: Vec<ChangeRecord>, of: &str) -> Re
             });
         }
     }
-    let records = open(look, records).await?;
+    let left = open(look, &records).await?;
+    let is_open = !left.is_empty();
+    // Where all were given back, all of them tell that nothing is left.
+    let records = if is_open { left } else { records };
     let changes: Vec<KeptChange> = records.iter().map(|record| record.change.clone()).collect();
     let first = changes.first().map(|first| (first.target.clone(), first.database.clone()));
     if changes.iter().any(|one| first.as_ref() != Some(&(one.target.clone(), one.database.clone()))) {
@@ -149,40 +154,29 @@ async fn gather(look: &mut Look<'_>, records: Vec<ChangeRecord>, of: &str) -> Re
         let file = record.file.ok_or_else(|| rows_gone(&record.change.id.to_string()))?;
         Ok((read(&record.summary)?, file))
     };
-    Ok(ToRevert { changes, parts: all.into_iter().map(part).collect::<Result<_, DeskError>>()? })
+    Ok(ToRevert { changes, parts: all.into_iter().map(part).collect::<Result<_, DeskError>>()?, is_open })
 }
 
-/// Those of several changes of which something may be left to give back; all of them if that is so of none.
-async fn open(look: &mut Look<'_>, records: Vec<ChangeRecord>) -> Result<Vec<ChangeRecord>, DeskError> {
+/// Those of several changes of which something may be left to give back.
+async fn open(look: &mut Look<'_>, records: &[ChangeRecord]) -> Result<Vec<ChangeRecord>, DeskError> {
     if records.len() < 2 {
-        return Ok(records);
+        return Ok(records.to_vec());
     }
     let mut open = Vec::with_capacity(records.len());
-    for record in &records {
+    for record in records {
         if !is_given_back(look, record).await? {
             open.push(record.clone());
         }
     }
-    Ok(if open.is_empty() { records } else { open })
+    Ok(open)
 }
 
-/// Whether a change that was not given back itself has given it back: together with others, or all rows of it, as the
-/// counts prove.
+/// Whether a change that was not given back itself has given back all of it.
 async fn is_given_back(look: &mut Look<'_>, record: &ChangeRecord) -> Result<bool, DeskError> {
     for by in &record.reverted_by {
         let Some(by) = look.change(*by).await? else { continue };
-        if by.change.state != ChangeState::Committed || !by.reverted_by.is_empty() {
-            continue;
-        }
-        // Of several, what cancels out is not counted.
-        if by.change.reverts.len() > 1 {
-            return Ok(true);
-        }
-        let mut rows = 0;
-        for reverted in &by.change.reverts {
-            rows += look.change(*reverted).await?.map_or(0, |record| record.change.rows);
-        }
-        if rows == by.change.rows {
+        let stands = by.change.state == ChangeState::Committed && by.reverted_by.is_empty();
+        if stands && !read(&by.summary)?.partial {
             return Ok(true);
         }
     }

@@ -9,7 +9,7 @@ use super::{Applying, Vault, beside, failed, unreadable};
 use crate::changes::ChangeFiles;
 use crate::desk::{Caller, ChangeView, DeskError, Origin, PlanView, RevertOf, RevertOrder, RevertPart, ToRevert};
 use belay_change::{ChangeSet, Images, Means, Script, Side, Summary, Taken, summarize};
-use belay_engine::{Conflict, Draft, Only, Outcome, Reversion, Reverted};
+use belay_engine::{Conflict, Draft, Leave, Only, Outcome, Reversion, Reverted};
 use belay_model::{ChangeId, Denial, KeptChange, PlanId, Timestamp};
 use belay_store::PlanRecord;
 use std::collections::VecDeque;
@@ -82,6 +82,14 @@ pub enum Reverting {
 /// Changes that are given back as one.
 struct Together(ToRevert);
 
+/// How far it goes: see [`Reversion`].
+#[derive(Debug, Clone, Copy, Default)]
+struct Mode {
+    dry_run: bool,
+    mark: bool,
+    keep_restored: bool,
+}
+
 impl Vault {
     /// Gives rows back at once under a live grant that writes at once; else makes a plan of it, for somebody else to
     /// approve.
@@ -101,8 +109,11 @@ impl Vault {
             (origin.grant, origin.session) = (grant.id, None);
         }
         let (vault, who, dry_run) = (self.clone(), who.clone(), wish.dry_run);
+        // That several cancel out is nobody's to approve, but later reverts have to know it.
+        let mark = !wish.dry_run && together.marks();
+        let how = Mode { dry_run: at_once.is_none(), mark, ..Mode::default() };
         let run = async move {
-            let reverted = vault.give_back(&together, &order, &origin, at_once.is_none()).await?;
+            let reverted = vault.give_back(&together, &order, &origin, how).await?;
             vault.told(&who, reverted, order, origin, dry_run).await
         };
         uninterrupted(run).await
@@ -117,8 +128,9 @@ impl Vault {
         let mut origin = origin(who, &newest, &order.changes, Some(record.plan.id));
         origin.principal = record.plan.principal.clone();
         let (vault, who) = (self.clone(), who.clone());
+        let how = Mode { mark: together.marks(), ..Mode::default() };
         let run = async move {
-            let reverted = vault.give_back(&together, &order, &origin, false).await?;
+            let reverted = vault.give_back(&together, &order, &origin, how).await?;
             vault.told(&who, reverted, order, origin, false).await
         };
         Ok(Applying::Reverted(Box::new(uninterrupted(run).await?)))
@@ -129,12 +141,12 @@ impl Vault {
         together: &Together,
         order: &RevertOrder,
         origin: &Origin,
-        dry_run: bool,
+        how: Mode,
     ) -> Result<Reverted, DeskError> {
-        let mut reverted = self.give_back_once(together, order, origin, dry_run, false).await?;
+        let mut reverted = self.give_back_once(together, order, origin, how).await?;
         // What was given back in part before is not in the way of the rest.
         if let Reverted::Conflicts { restored: true, .. } = reverted {
-            reverted = self.give_back_once(together, order, origin, dry_run, true).await?;
+            reverted = self.give_back_once(together, order, origin, Mode { keep_restored: true, ..how }).await?;
         }
         if let Reverted::Done { left: conflicts, .. }
         | Reverted::Would { conflicts, .. }
@@ -150,8 +162,7 @@ impl Vault {
         together: &Together,
         order: &RevertOrder,
         origin: &Origin,
-        dry_run: bool,
-        keep_restored: bool,
+        how: Mode,
     ) -> Result<Reverted, DeskError> {
         let only = |part: &RevertPart| Only { table: part.table.clone(), keys: part.keys.clone() };
         let (images, set) = (together.images(self.files.clone()), together.set());
@@ -159,11 +170,14 @@ impl Vault {
             database: origin.database.clone(),
             set,
             images: Box::new(images),
-            keep_conflicts: order.keep_conflicts,
-            // Of several, much may cancel out: what is kept of the revert is what it did, not all that was looked at.
-            keep_restored: keep_restored || order.keep_conflicts || together.0.parts.len() > 1,
+            leave: Leave {
+                conflicts: order.keep_conflicts,
+                // Of several, much may cancel out: what is kept of the revert is what it did, not all that was looked at.
+                restored: how.keep_restored || order.keep_conflicts || together.0.parts.len() > 1,
+            },
             only: order.only.iter().map(only).collect(),
-            dry_run,
+            dry_run: how.dry_run,
+            mark: how.mark,
         };
         let control = self.control(&origin.target).await?;
         let reverted = control.changes().revert(reversion, self.keeper_of(origin.clone())).await;
@@ -179,6 +193,11 @@ impl Vault {
         dry_run: bool,
     ) -> Result<Reverting, DeskError> {
         match reverted {
+            Reverted::Done { change: Some(change), set, left } if changes_nothing(&set) => {
+                let nothing = self.nothing(who, order.changes, left).await?;
+                self.desk.settle_change(change, Outcome::Committed).await?;
+                Ok(nothing)
+            }
             Reverted::Done { change: Some(change), left, .. } => {
                 self.desk.settle_change(change, Outcome::Committed).await?;
                 let change = Box::new(self.desk.kept_change(who, &change.to_string()).await?);
@@ -274,6 +293,11 @@ impl Together {
             });
         }
         Ok(Together(found))
+    }
+
+    /// Whether it is to be known later that these were given back, even if there is nothing to do.
+    fn marks(&self) -> bool {
+        self.0.is_open && self.0.parts.len() > 1
     }
 
     fn newest(&self) -> Result<KeptChange, DeskError> {
