@@ -17,26 +17,37 @@
 //! that a crash cut short, and be thrown away as one.
 //!
 //! The chain proves that nothing between two records was touched. It cannot prove that nothing was cut off at the
-//! end, or that the whole was not written anew: for that, compare a [`Position`] that was noted elsewhere.
+//! end, or that the whole was not written anew: for that, compare a [`Position`] that was noted elsewhere, or verify the
+//! signed [`Checkpoint`]s of the [`Tree`] over the same leaves.
 
 mod chain;
+mod checkpoint;
 mod cut;
 mod encode;
 mod header;
+mod merkle;
+mod note;
+mod proof;
 mod record;
+mod tile;
 mod verify;
 
 pub use chain::{Hash, Position, PositionError, leaf, link};
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use cut::Cut;
 pub use encode::{EncodeError, Encoder};
 pub use header::{HEADER_LEN, Header, HeaderError};
+pub use merkle::{Nodes, empty_root, node};
+pub use note::{KEY_LEN, KeyError, Note, NoteError, Signer, VerifierKey};
+pub use proof::{ConsistencyProof, InclusionProof};
 pub use record::{Record, RecordError};
+pub use tile::{NoTile, TILE_WIDTH, Tile, TilePath, Tiled, Tree, partial_paths};
 pub use verify::{Damage, DamageKind, End, Frame, Torn, Verifier};
 
 /// The largest payload of a record. What would be longer is cut, and the record says so.
 pub const MAX_PAYLOAD: usize = 1 << 20;
 
 /// Bytes before the payload: length and check.
-const FRAME_HEAD: usize = 8;
+pub const FRAME_HEAD: usize = 8;
 /// Bytes after the payload: the chain.
-const FRAME_TAIL: usize = 32;
+pub const FRAME_TAIL: usize = 32;

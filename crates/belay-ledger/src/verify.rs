@@ -16,6 +16,13 @@ pub struct Frame<'a> {
     pub after: Position,
 }
 
+impl Frame<'_> {
+    /// Where its frame ends in the segment.
+    pub fn end(&self) -> u64 {
+        self.offset + (FRAME_HEAD + self.payload.len() + FRAME_TAIL) as u64
+    }
+}
+
 /// How a segment ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
@@ -123,6 +130,11 @@ impl Verifier {
     /// For a segment that must go on from `expected`, where that is known.
     pub fn new(expected: Option<Position>) -> Verifier {
         Verifier { expected, position: None, offset: 0, pending: Vec::new(), suspect: None }
+    }
+
+    /// For the rest of a segment from byte `offset` on, where a frame begins and the ledger stood at `position`.
+    pub fn resume(position: Position, offset: u64) -> Verifier {
+        Verifier { position: Some(position), offset, ..Verifier::new(None) }
     }
 
     /// Takes the next bytes of the segment and hands each proven record to `each`. After the first thing that is
