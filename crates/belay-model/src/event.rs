@@ -126,6 +126,13 @@ pub struct ChangedTable {
     /// No statement names the table: a cascade, a trigger or a function wrote it.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub indirect: bool,
+    /// Rows that changed, by the values of the table's key as text; of several columns joined by commas. None where
+    /// the table has no key. Where they do not fit, the others follow as [`EventKind::ChangeRows`].
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub keys: Vec<String>,
+    /// Rows whose keys no record holds: there are too many, or a mask covers them.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub more_keys: u64,
 }
 
 /// The acts.
@@ -192,6 +199,12 @@ pub enum EventKind {
         hash: String,
         policies: u32,
         files: Vec<String>,
+    },
+    /// A key that signs the ledger's checkpoints, and the one that it takes the place of.
+    LedgerKeyAdded {
+        key: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        replaces: Option<String>,
     },
     RequestMade {
         request: RequestId,
@@ -378,6 +391,15 @@ pub enum EventKind {
         /// The changes it gives back.
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         reverts: Vec<ChangeId>,
+        /// It gives back only some of their rows.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        partial: bool,
+    },
+    /// More rows of a change that is kept: the keys that its own record has no room for.
+    ChangeRows {
+        change: ChangeId,
+        table: String,
+        keys: Vec<String>,
     },
     ChangeCommitted {
         change: ChangeId,
@@ -405,6 +427,11 @@ pub enum EventKind {
     },
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands in references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 fn is_unbounded(bounds: &Bounds) -> bool {
     *bounds == Bounds::default()
 }
@@ -429,6 +456,7 @@ impl EventKind {
             EventKind::RuleAdded { .. } => "rule_added",
             EventKind::RuleRemoved { .. } => "rule_removed",
             EventKind::PolicyChanged { .. } => "policy_changed",
+            EventKind::LedgerKeyAdded { .. } => "ledger_key_added",
             EventKind::RequestMade { .. } => "request_made",
             EventKind::RequestRefused { .. } => "request_refused",
             EventKind::RequestApproved { .. } => "request_approved",
@@ -458,6 +486,7 @@ impl EventKind {
             EventKind::PlanApplied { .. } => "plan_applied",
             EventKind::PlanDiffers { .. } => "plan_differs",
             EventKind::ChangeKept { .. } => "change_kept",
+            EventKind::ChangeRows { .. } => "change_rows",
             EventKind::ChangeCommitted { .. } => "change_committed",
             EventKind::ChangeRolledBack { .. } => "change_rolled_back",
             EventKind::ChangeUnknown { .. } => "change_unknown",

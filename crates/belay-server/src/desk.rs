@@ -21,6 +21,7 @@ mod pick;
 mod plans;
 mod recorder;
 mod requests;
+mod row_keys;
 mod rules;
 mod survey;
 mod targets;

@@ -2,12 +2,13 @@
 
 use super::act::Act;
 use super::plans::allows_at_once;
+use super::row_keys::Told;
 use super::{Caller, Change, Desk, DeskError, Listing, pick};
-use belay_change::ChangeSet;
+use belay_change::{ChangeSet, RowKey};
 use belay_engine::Outcome;
 use belay_model::{
-    ChangeId, ChangeState, ChangedTable, ConnectionId, EventKind, Grant, GrantId, KeptChange, Mask, Name, PlanId,
-    PlanState, SessionId, Span, Timestamp,
+    ChangeId, ChangeState, ConnectionId, EventKind, Grant, GrantId, KeptChange, Mask, Name, PlanId, PlanState,
+    SessionId, Span, Timestamp,
 };
 use belay_policy::{Action, may, may_for_all, plan_applied};
 use belay_store::{ChangeRecord, WhichChanges};
@@ -81,11 +82,12 @@ impl Desk {
         Ok((view(record)?, file))
     }
 
-    /// Makes a change known before its COMMIT leaves: its rows are on the disk in `file`.
+    /// Makes a change known before its COMMIT leaves: its rows are on the disk in `file`. `keys` are of the tables of
+    /// `set`, in their order.
     pub(crate) async fn keep_change(
         &self,
         origin: &Origin,
-        set: &ChangeSet,
+        (set, keys): (&ChangeSet, Vec<Vec<RowKey>>),
         file: &str,
         retention: Span,
     ) -> Result<KeptChange, DeskError> {
@@ -112,16 +114,19 @@ impl Desk {
         let summary = written(set)?;
         let record = ChangeRecord { change, reverted_by: Vec::new(), summary, file: Some(file.to_owned()) };
         let change = act.writing.add_change(record).await?.change;
+        let (tables, more) = Told::of(set, keys).all(change.id);
         let kept = EventKind::ChangeKept {
             change: change.id,
             plan: change.plan,
-            tables: tables(set),
+            tables,
             rows: change.rows,
             fingerprint: change.fingerprint.clone(),
             transaction: change.transaction.clone(),
             reverts: change.reverts.clone(),
+            partial: set.partial,
         };
         act.event_of(origin, kept);
+        more.for_each(|rows| act.event_of(origin, rows));
         self.finish(act).await?;
         Ok(change)
     }
@@ -307,16 +312,4 @@ pub(super) fn written(set: &ChangeSet) -> Result<String, DeskError> {
 /// As many rows as change in all tables together.
 pub(super) fn rows(set: &ChangeSet) -> u64 {
     set.tables.iter().map(|table| table.inserted + table.updated + table.deleted).sum()
-}
-
-/// The tables in which rows change, for the ledger.
-pub(super) fn tables(set: &ChangeSet) -> Vec<ChangedTable> {
-    let of = |change: &belay_change::TableChange| ChangedTable {
-        table: format!("{}.{}", change.table.schema, change.table.name),
-        inserted: change.inserted,
-        updated: change.updated,
-        deleted: change.deleted,
-        indirect: change.indirect,
-    };
-    set.tables.iter().map(of).collect()
 }

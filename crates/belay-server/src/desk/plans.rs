@@ -1,9 +1,10 @@
 //! Plans: made, seen, decided on, and what becomes of them.
 
 use super::act::Act;
-use super::changes::{Origin, read, rows, rows_gone, tables, written};
+use super::changes::{Origin, read, rows, rows_gone, written};
+use super::row_keys::Told;
 use super::{Caller, Change, Desk, DeskError, Listing, pick};
-use belay_change::ChangeSet;
+use belay_change::{ChangeSet, RowKey};
 use belay_engine::Conflict;
 use belay_model::{AccessRequest, ChangeId, EventKind, Grant, Plan, PlanId, PlanKind, Resource};
 use belay_policy::{
@@ -57,6 +58,8 @@ pub struct PlanView {
 /// A plan to be kept.
 pub(crate) struct NewPlan<'a> {
     pub(crate) set: &'a ChangeSet,
+    /// Which rows, by the tables of `set`.
+    pub(crate) keys: Vec<Vec<RowKey>>,
     pub(crate) file: &'a str,
     pub(crate) unrepeatable: Option<String>,
     pub(crate) revert: Option<RevertOrder>,
@@ -164,7 +167,7 @@ impl Desk {
         let plan = act.writing.add_plan(record).await?.plan;
         let made = EventKind::PlanMade {
             plan: plan.id,
-            tables: tables(new.set),
+            tables: Told::of(new.set, new.keys).first(),
             rows: plan.rows,
             fingerprint: plan.fingerprint.clone(),
             approvals_needed,

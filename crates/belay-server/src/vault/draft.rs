@@ -3,27 +3,44 @@
 //! What was run goes into the same file, as the one row of a table that no target has: the last one of the file.
 
 use crate::changes::{ChangeFiles, SealedReader, SealedWriter};
-use belay_change::{Images, Script, Side, Sink, Table};
+use belay_change::{Images, Keys, RowKey, Script, Side, Sink, Table};
 use belay_engine::Draft;
 use std::any::Any;
 use std::io;
 
 /// A draft that becomes a sealed file.
-pub(super) struct FileDraft(pub(super) SealedWriter);
+pub(super) struct FileDraft {
+    file: SealedWriter,
+    keys: Keys,
+}
+
+impl FileDraft {
+    pub(super) fn new(file: SealedWriter) -> FileDraft {
+        FileDraft { file, keys: Keys::default() }
+    }
+
+    /// The keys of the rows that change, by the tables' numbers. They are there once.
+    pub(super) fn take_keys(&mut self) -> Vec<Vec<RowKey>> {
+        std::mem::take(&mut self.keys).finish()
+    }
+}
 
 impl Sink for FileDraft {
     fn table(&mut self, table: &Table) -> io::Result<u16> {
-        self.0.table(table)
+        let number = self.file.table(table)?;
+        self.keys.table(table);
+        Ok(number)
     }
 
     fn image(&mut self, table: u16, side: Side, image: &[u8]) -> io::Result<()> {
-        self.0.image(table, side, image)
+        self.keys.image(table, side, image);
+        self.file.image(table, side, image)
     }
 }
 
 impl Draft for FileDraft {
     fn images(&mut self) -> io::Result<Box<dyn Images>> {
-        Ok(Box::new(self.0.images()?))
+        Ok(Box::new(self.file.images()?))
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
@@ -34,9 +51,9 @@ impl Draft for FileDraft {
 /// Finishes the file with the script in it, under this name. When this returns, it is on the disk.
 pub(super) fn finish(mut draft: FileDraft, script: &Script, name: &str) -> io::Result<()> {
     let text = serde_json::to_vec(script)?;
-    let table = draft.0.table(&script_table())?;
-    draft.0.image(table, Side::New, &text)?;
-    draft.0.finish(name)?;
+    let table = draft.file.table(&script_table())?;
+    draft.file.image(table, Side::New, &text)?;
+    draft.file.finish(name)?;
     Ok(())
 }
 

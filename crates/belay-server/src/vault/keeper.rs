@@ -4,7 +4,7 @@ use super::draft::{FileDraft, finish};
 use super::{Vault, beside, unreadable};
 use crate::desk::{DeskError, NewPlan, Origin, RevertOrder};
 use crate::secrets;
-use belay_change::{ChangeSet, Script};
+use belay_change::{ChangeSet, RowKey, Script};
 use belay_engine::{BoxFuture, Draft, Keeper, NotKept, Outcome};
 use belay_model::{ChangeId, Plan, PlanId};
 use std::io;
@@ -17,7 +17,7 @@ pub(super) struct FileKeeper {
 
 impl Keeper for FileKeeper {
     fn open(&self) -> io::Result<Box<dyn Draft>> {
-        Ok(Box::new(FileDraft(self.vault.files.begin()?)))
+        Ok(Box::new(FileDraft::new(self.vault.files.begin()?)))
     }
 
     fn plan(&self, draft: Box<dyn Draft>, change: ChangeSet, script: Script) -> BoxFuture<'_, Result<PlanId, NotKept>> {
@@ -34,10 +34,13 @@ impl Keeper for FileKeeper {
         script: Script,
     ) -> BoxFuture<'_, Result<ChangeId, NotKept>> {
         Box::pin(async move {
+            let mut draft = own(draft).map_err(|error| not_kept(&error))?;
             let file = name().map_err(|error| not_kept(&error))?;
+            let keys = self.vault.told_keys(&self.origin, &change, draft.take_keys());
+            let keys = keys.await.map_err(|error| not_kept(&error))?;
             // Both are on the disk before the COMMIT leaves; neither waits for the other.
             let sealed = self.vault.seal(draft, script, &file);
-            let kept = self.vault.desk.keep_change(&self.origin, &change, &file, self.vault.retention);
+            let kept = self.vault.desk.keep_change(&self.origin, (&change, keys), &file, self.vault.retention);
             let error = match tokio::join!(sealed, kept) {
                 (Ok(()), Ok(kept)) => return Ok(kept.id),
                 (Ok(()), Err(error)) => {
@@ -79,9 +82,17 @@ impl Vault {
         of: PlanOf<'_>,
     ) -> Result<Plan, DeskError> {
         let unrepeatable = script.unrepeatable.clone();
+        let mut draft = own(draft)?;
         let file = name()?;
+        let mut keys = self.told_keys(origin, set, draft.take_keys()).await?;
+        for (change, keys) in set.tables.iter().zip(&mut keys) {
+            if change.table.key.iter().any(|place| change.volatile.contains(place)) {
+                // Which rows come is decided when the plan is applied.
+                keys.retain(|key| !key.is_new);
+            }
+        }
         self.seal(draft, script, &file).await?;
-        let new = NewPlan { set, file: &file, unrepeatable, revert: of.revert, replaces: of.replaces };
+        let new = NewPlan { set, keys, file: &file, unrepeatable, revert: of.revert, replaces: of.replaces };
         match self.desk.keep_plan(origin, new).await {
             Ok(plan) => Ok(plan),
             Err(error) => {
@@ -91,12 +102,29 @@ impl Vault {
         }
     }
 
+    /// The keys that everybody may know who reads the ledger: none of which a part is masked.
+    async fn told_keys(
+        &self,
+        origin: &Origin,
+        set: &ChangeSet,
+        mut keys: Vec<Vec<RowKey>>,
+    ) -> Result<Vec<Vec<RowKey>>, DeskError> {
+        if keys.iter().all(Vec::is_empty) {
+            return Ok(keys);
+        }
+        let masked = self.masked(&origin.target, &origin.database).await?;
+        for (change, keys) in set.tables.iter().zip(&mut keys) {
+            if masked.cover_key(&change.table) {
+                keys.clear();
+            }
+        }
+        Ok(keys)
+    }
+
     /// Puts the rows and the script on the disk, into the file of this name.
-    async fn seal(&self, draft: Box<dyn Draft>, script: Script, file: &str) -> Result<(), DeskError> {
-        let draft = draft.into_any().downcast::<FileDraft>();
-        let draft = draft.map_err(|_| DeskError::Store("these rows are of another keeper".to_owned()))?;
+    async fn seal(&self, draft: FileDraft, script: Script, file: &str) -> Result<(), DeskError> {
         let file = file.to_owned();
-        beside(move || finish(*draft, &script, &file).map_err(|error| unreadable(&error))).await
+        beside(move || finish(draft, &script, &file).map_err(|error| unreadable(&error))).await
     }
 
     /// A file that nothing names is swept at the next start, too.
@@ -107,6 +135,12 @@ impl Vault {
             tracing::warn!("a file of rows that are not kept stays: {error}");
         }
     }
+}
+
+/// The draft, which this keeper has made.
+fn own(draft: Box<dyn Draft>) -> Result<FileDraft, DeskError> {
+    let draft = draft.into_any().downcast::<FileDraft>();
+    Ok(*draft.map_err(|_| DeskError::Store("these rows are of another keeper".to_owned()))?)
 }
 
 /// A name that no other file has.

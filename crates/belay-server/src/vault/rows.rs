@@ -159,9 +159,20 @@ impl Masked {
         }
     }
 
-    fn cover_row(&self, table: &Table, change: &mut RowChange) {
+    /// Whether a column of the table's key is masked.
+    pub(super) fn cover_key(&self, table: &Table) -> bool {
+        let masked = self.columns(table);
+        let mut key = table.key.iter().filter_map(|place| table.columns.get(usize::from(*place)));
+        key.any(|column| masked.contains(&&*column.name))
+    }
+
+    fn columns(&self, table: &Table) -> Vec<&str> {
         let here = |mask: &&Resource| mask.names(&table.schema, &table.name);
-        let masked: Vec<&str> = self.0.iter().filter(here).filter_map(|mask| mask.column.as_deref()).collect();
+        self.0.iter().filter(here).filter_map(|mask| mask.column.as_deref()).collect()
+    }
+
+    fn cover_row(&self, table: &Table, change: &mut RowChange) {
+        let masked = self.columns(table);
         if masked.is_empty() {
             return;
         }

@@ -41,7 +41,7 @@ fn origin(grant: &Grant) -> Origin {
 }
 
 fn new<'a>(set: &'a ChangeSet, file: &'a str) -> NewPlan<'a> {
-    NewPlan { set, file, unrepeatable: None, revert: None, replaces: None }
+    NewPlan { set, keys: Vec::new(), file, unrepeatable: None, revert: None, replaces: None }
 }
 
 /// Alice's grant to write, approved by bob.
@@ -75,8 +75,8 @@ async fn a_plan_is_approved_by_somebody_else_and_applied_once() {
     let (record, under) = office.desk.plan_to_apply(&alice(), &id).await.unwrap();
     assert_eq!((record.file.as_deref(), under.id), (Some("file"), grant.id));
     let applied = Origin { plan: Some(plan.id), ..origin(&grant) };
-    let change = office.desk.keep_change(&applied, &set("f"), "other", DAY).await.unwrap();
-    let again = office.desk.keep_change(&applied, &set("f"), "third", DAY).await.unwrap_err();
+    let change = office.desk.keep_change(&applied, (&set("f"), Vec::new()), "other", DAY).await.unwrap();
+    let again = office.desk.keep_change(&applied, (&set("f"), Vec::new()), "third", DAY).await.unwrap_err();
     assert_eq!(again.to_string(), "p_1 is being applied already: c_1");
     office.desk.settle_change(change.id, Outcome::Committed).await.unwrap();
     office.desk.settle_change(change.id, Outcome::RolledBack).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_plan_is_approved_by_somebody_else_and_applied_once() {
     assert_eq!((kept.change.state, kept.set), (ChangeState::Committed, set("f")), "what is settled stays settled");
     let seen = office.desk.plan(&alice(), &id).await.unwrap().plan;
     assert_eq!((seen.state, seen.applied), (PlanState::Applied, Some(change.id)));
-    assert!(office.desk.keep_change(&applied, &set("f"), "third", DAY).await.is_err());
+    assert!(office.desk.keep_change(&applied, (&set("f"), Vec::new()), "third", DAY).await.is_err());
     for word in ["plan_made", "plan_approved", "plan_started", "change_kept", "change_committed", "plan_applied"] {
         assert_eq!(office.book.count(word), 1, "{word}");
     }
@@ -97,13 +97,13 @@ async fn a_plan_whose_first_try_was_rolled_back_can_be_applied_again() {
     let plan = planned(&office, &grant).await;
     office.desk.approve_plan(&bob(), "p_1", None).await.unwrap();
     let applied = Origin { plan: Some(plan.id), ..origin(&grant) };
-    let change = office.desk.keep_change(&applied, &set("f"), "a", DAY).await.unwrap();
+    let change = office.desk.keep_change(&applied, (&set("f"), Vec::new()), "a", DAY).await.unwrap();
     office.desk.settle_change(change.id, Outcome::Unknown).await.unwrap();
     assert_eq!(office.desk.unsettled_changes().await.unwrap().len(), 1);
     office.desk.settle_change(change.id, Outcome::RolledBack).await.unwrap();
     assert!(office.desk.unsettled_changes().await.unwrap().is_empty());
     assert_eq!(office.desk.plan(&alice(), "p_1").await.unwrap().plan.state, PlanState::Approved);
-    office.desk.keep_change(&applied, &set("f"), "b", DAY).await.unwrap();
+    office.desk.keep_change(&applied, (&set("f"), Vec::new()), "b", DAY).await.unwrap();
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_denied_plan_is_never_kept_as_a_change() {
     let denied = office.desk.deny_plan(&carol(), "p_1", "use the replica").await.unwrap();
     assert_eq!(denied.plan.denial.as_deref(), Some("use the replica"));
     let applied = Origin { plan: Some(plan.id), ..origin(&grant) };
-    let refused = office.desk.keep_change(&applied, &set("f"), "a", DAY).await.unwrap_err();
+    let refused = office.desk.keep_change(&applied, (&set("f"), Vec::new()), "a", DAY).await.unwrap_err();
     assert_eq!(refused.to_string(), "p_1 is denied already");
 }
 
@@ -172,10 +172,10 @@ async fn without_the_ledger_nothing_is_kept_and_so_nothing_committed() {
     office.book.set_down(true);
     let plan = office.desk.keep_plan(&origin(&grant), new(&set("f"), "a")).await;
     assert_eq!(plan.unwrap_err(), DeskError::LedgerDown);
-    let change = office.desk.keep_change(&origin(&grant), &set("f"), "a", DAY).await;
+    let change = office.desk.keep_change(&origin(&grant), (&set("f"), Vec::new()), "a", DAY).await;
     assert_eq!(change.unwrap_err(), DeskError::LedgerDown);
     office.book.set_down(false);
-    let change = office.desk.keep_change(&origin(&grant), &set("f"), "a", DAY).await.unwrap();
+    let change = office.desk.keep_change(&origin(&grant), (&set("f"), Vec::new()), "a", DAY).await.unwrap();
     office.book.set_down(true);
     office.desk.settle_change(change.id, Outcome::Committed).await.unwrap();
     office.book.set_down(false);
@@ -187,8 +187,8 @@ async fn without_the_ledger_nothing_is_kept_and_so_nothing_committed() {
 async fn rows_are_forgotten_when_their_time_is_over_and_nothing_is_open() {
     let office = Office::open().await;
     let grant = writer(&office).await;
-    let one = office.desk.keep_change(&origin(&grant), &set("f"), "one", DAY).await.unwrap();
-    office.desk.keep_change(&origin(&grant), &set("f"), "two", DAY).await.unwrap();
+    let one = office.desk.keep_change(&origin(&grant), (&set("f"), Vec::new()), "one", DAY).await.unwrap();
+    office.desk.keep_change(&origin(&grant), (&set("f"), Vec::new()), "two", DAY).await.unwrap();
     office.desk.settle_change(one.id, Outcome::Committed).await.unwrap();
     assert!(office.desk.forget_change_files(DAY).await.unwrap().is_empty());
     office.pass(86_400);
@@ -205,7 +205,7 @@ async fn what_is_in_a_targets_trash_is_not_forgotten_before_it_is_emptied() {
     let grant = writer(&office).await;
     let mut dropped = set("f");
     dropped.tables[0].means = belay_change::Means::Trash;
-    let change = office.desk.keep_change(&origin(&grant), &dropped, "one", DAY).await.unwrap();
+    let change = office.desk.keep_change(&origin(&grant), (&dropped, Vec::new()), "one", DAY).await.unwrap();
     office.desk.settle_change(change.id, Outcome::Committed).await.unwrap();
     assert!(office.desk.due_trash().await.unwrap().is_empty());
     office.pass(86_400);
@@ -224,7 +224,7 @@ async fn what_is_in_a_targets_trash_is_not_forgotten_before_it_is_emptied() {
 async fn giving_back_needs_nobody_only_under_a_direct_grant_of_every_table() {
     let office = Office::open().await;
     let grant = writer(&office).await;
-    let change = office.desk.keep_change(&origin(&grant), &set("f"), "one", DAY).await.unwrap();
+    let change = office.desk.keep_change(&origin(&grant), (&set("f"), Vec::new()), "one", DAY).await.unwrap();
     assert!(
         office.desk.changes_to_revert(&alice(), &RevertOf::Named("c_1".to_owned()), None).await.is_err(),
         "it is not committed"
@@ -244,7 +244,7 @@ async fn giving_back_needs_nobody_only_under_a_direct_grant_of_every_table() {
         assert_eq!(at_once.is_some(), enough, "{table}");
     }
     let back = Origin { reverts: vec![change.id], ..origin(&grant) };
-    let back = office.desk.keep_change(&back, &set("g"), "two", DAY).await.unwrap();
+    let back = office.desk.keep_change(&back, (&set("g"), Vec::new()), "two", DAY).await.unwrap();
     assert!(office.desk.kept_change(&alice(), "c_1").await.unwrap().reverted_by.is_empty());
     office.desk.settle_change(back.id, Outcome::Committed).await.unwrap();
     assert_eq!(office.desk.kept_change(&alice(), "c_1").await.unwrap().reverted_by, [back.id]);
