@@ -11,6 +11,7 @@
 mod queue;
 pub mod read;
 mod recover;
+pub mod search;
 mod segment;
 mod writer;
 

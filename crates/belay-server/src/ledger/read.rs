@@ -4,9 +4,11 @@
 //! nothing. Everything is a scan of the files; memory is bounded by what is asked for.
 
 mod events;
-mod filter;
+pub(super) mod filter;
 mod report;
 
+pub(super) use events::{Place, Placed, resume};
 pub use events::{Events, ReadError, events, tail};
+pub(super) use filter::Test;
 pub use filter::{Filter, FilterError};
 pub use report::{Fault, Report, verify, verify_against};

@@ -1,9 +1,9 @@
 //! The files of a ledger: `00000000000000000000.ledger`, named for the first record in it, and `lock`.
 
-use belay_ledger::{Damage, Header, Position};
+use belay_ledger::{Damage, HEADER_LEN, Hash, Header, Position};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 const SUFFIX: &str = ".ledger";
@@ -79,6 +79,23 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<Segment>> {
     }
     segments.sort_by_key(|segment| segment.first);
     Ok(segments)
+}
+
+/// The chain that stands before byte `offset` of a segment, where a frame begins; `None` where none can.
+pub(super) fn chain_before(file: &File, offset: u64) -> io::Result<Option<Hash>> {
+    let mut header = [0; HEADER_LEN];
+    let mut chain = [0; 32];
+    let read = match offset.checked_sub(HEADER_LEN as u64) {
+        None => return Ok(None),
+        Some(0) => file.read_exact_at(&mut header, 0),
+        Some(_) => file.read_exact_at(&mut chain, offset - 32),
+    };
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+        Ok(()) if offset == HEADER_LEN as u64 => Ok(Header::decode(&header).ok().map(|header| header.start.chain)),
+        Ok(()) => Ok(Some(Hash(chain))),
+    }
 }
 
 /// Begins a segment at `position`. A file of that name can only be what an earlier attempt left: it holds no record.

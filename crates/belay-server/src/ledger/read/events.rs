@@ -6,7 +6,7 @@ use crate::ledger::segment::{self, Segment};
 use belay_ledger::{Damage, DamageKind, Position, Record, RecordError, Verifier};
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// The most records that [`tail`] returns.
@@ -53,6 +53,7 @@ pub struct Events {
     ready: VecDeque<Raw>,
     piece: Vec<u8>,
     failed: bool,
+    passed: Option<Position>,
 }
 
 struct Open {
@@ -66,6 +67,58 @@ struct Open {
 struct Raw {
     seq: u64,
     payload: Vec<u8>,
+    after: Position,
+    offset: u64,
+    end: u64,
+}
+
+/// Where a frame begins or would begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::ledger) struct Place {
+    /// The first record of its segment.
+    pub(in crate::ledger) segment: u64,
+    pub(in crate::ledger) offset: u64,
+    /// Where the ledger stands before it.
+    pub(in crate::ledger) position: Position,
+}
+
+/// A proven record that is not yet read.
+pub(in crate::ledger) struct Placed {
+    raw: Raw,
+    segment: u64,
+}
+
+impl Placed {
+    pub(in crate::ledger) fn seq(&self) -> u64 {
+        self.raw.seq
+    }
+
+    /// Where its frame begins in the segment.
+    pub(in crate::ledger) fn offset(&self) -> u64 {
+        self.raw.offset
+    }
+
+    /// Where the next frame begins.
+    pub(in crate::ledger) fn after(&self) -> Place {
+        Place { segment: self.segment, offset: self.raw.end, position: self.raw.after }
+    }
+
+    pub(in crate::ledger) fn payload(&self) -> &[u8] {
+        &self.raw.payload
+    }
+
+    /// Its leaf in the tree.
+    pub(in crate::ledger) fn leaf(&self) -> belay_ledger::Hash {
+        belay_ledger::leaf(&self.raw.payload)
+    }
+
+    pub(in crate::ledger) fn bytes(&self) -> usize {
+        self.raw.payload.len()
+    }
+
+    pub(in crate::ledger) fn read(&self) -> Result<Record, ReadError> {
+        self.raw.read()
+    }
 }
 
 /// The records of the ledger in `dir` from `seq` on, each proven before it is handed out.
@@ -78,12 +131,30 @@ pub fn events(dir: &Path, seq: u64) -> Result<Events, ReadError> {
         ready: VecDeque::new(),
         piece: vec![0; PIECE],
         failed: false,
+        passed: None,
     };
     let mut segments = list(dir)?;
     let before = segments.iter().take_while(|segment| segment.first <= seq).count();
     segments.drain(..before.saturating_sub(1));
     events.later = segments.into();
     Ok(events)
+}
+
+/// The records from `place` on, which is where a record was found to end before. `None` when no record of this ledger
+/// ends there.
+pub(in crate::ledger) fn resume(dir: &Path, place: Place) -> Result<Option<Events>, ReadError> {
+    let Some(segment) = list(dir)?.into_iter().find(|segment| segment.first == place.segment) else { return Ok(None) };
+    let failed = |source| ReadError::Io { path: segment.path.clone(), source };
+    let mut file = File::open(&segment.path).map_err(failed)?;
+    if segment::chain_before(&file, place.offset).map_err(failed)? != Some(place.position.chain) {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::Start(place.offset)).map_err(failed)?;
+    let mut events = events(dir, place.position.size)?;
+    events.later.retain(|later| later.first > segment.first);
+    let verifier = Verifier::resume(place.position, place.offset);
+    events.current = Some(Open { segment, file, verifier, position: Some(place.position) });
+    Ok(Some(events))
 }
 
 /// The newest records that `filter` matches, newest first, at most `count`; only those before `before`, if given.
@@ -129,6 +200,7 @@ fn starting_with(dir: &Path, segment: Segment) -> Events {
         ready: VecDeque::new(),
         piece: vec![0; PIECE],
         failed: false,
+        passed: None,
     }
 }
 
@@ -156,9 +228,22 @@ impl Iterator for Events {
 }
 
 impl Events {
+    /// Where the ledger stood after the record that was handed out last, or found unreadable.
+    pub fn position(&self) -> Option<Position> {
+        self.passed
+    }
+
+    /// The next record with its place.
+    pub(in crate::ledger) fn next_placed(&mut self) -> Option<Result<Placed, ReadError>> {
+        let raw = self.next_raw()?;
+        let segment = self.current.as_ref().map_or(0, |open| open.segment.first);
+        Some(raw.map(|raw| Placed { raw, segment }))
+    }
+
     fn next_raw(&mut self) -> Option<Result<Raw, ReadError>> {
         loop {
             if let Some(raw) = self.ready.pop_front() {
+                self.passed = Some(raw.after);
                 return Some(Ok(raw));
             }
             if self.failed {
@@ -184,7 +269,13 @@ impl Events {
             let (ready, position) = (&mut self.ready, &mut open.position);
             open.verifier.feed(&self.piece[..read], &mut |frame| {
                 *position = Some(frame.after);
-                ready.push_back(Raw { seq: frame.seq, payload: frame.payload.to_vec() });
+                ready.push_back(Raw {
+                    seq: frame.seq,
+                    payload: frame.payload.to_vec(),
+                    after: frame.after,
+                    offset: frame.offset,
+                    end: frame.end(),
+                });
             });
             return Ok(true);
         }

@@ -1,14 +1,43 @@
-//! What is looked for: `who:alice kind:statement decision:denied since:90d "drop table"`.
+//! What is looked for: `who:alice kind:statement -decision:denied since:90d "drop table"`.
 
-use belay_model::{Code, ConnectionId, Event, EventKind, GrantId, Named, SessionId, Span, Timestamp};
+mod facts;
+mod query;
+
+pub(in crate::ledger) use facts::{Key, texts, values, words};
+
+use belay_model::{ChangeId, Code, ConnectionId, Event, GrantId, PlanId, RequestId, SessionId, Span, Timestamp};
+use query::Word;
 use std::fmt::Display;
 use std::str::FromStr;
 
 /// The longest filter that is read.
 const MAX_TEXT: usize = 4096;
-const KEYS: &str = "who, target, table, kind, effect, decision, session, grant, connection, code, since, until";
+/// The most conditions it may have.
+const MAX_CONDITIONS: usize = 64;
+const KEYS: [&str; 17] = [
+    "who",
+    "target",
+    "table",
+    "row",
+    "kind",
+    "effect",
+    "decision",
+    "session",
+    "grant",
+    "connection",
+    "request",
+    "plan",
+    "change",
+    "code",
+    "sqlstate",
+    "since",
+    "until",
+];
+/// How like a word must be to the one that was perhaps meant.
+const NEAR: f64 = 0.8;
 const EFFECTS: [&str; 6] = ["session", "read", "write", "definition", "privilege", "opaque"];
-pub(super) const KINDS: [&str; 51] = [
+const DECISIONS: [&str; 2] = ["denied", "permitted"];
+pub(super) const KINDS: [&str; 52] = [
     "server_started",
     "server_stopped",
     "recovered",
@@ -54,6 +83,7 @@ pub(super) const KINDS: [&str; 51] = [
     "plan_applied",
     "plan_differs",
     "change_kept",
+    "change_rows",
     "change_committed",
     "change_rolled_back",
     "change_unknown",
@@ -69,29 +99,34 @@ pub struct Filter {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Condition {
-    Who(String),
-    Target(String),
-    Table(String),
-    Kind(String),
-    Effect(String),
-    Denied(bool),
-    Session(SessionId),
-    Grant(GrantId),
-    Connection(ConnectionId),
-    Code(Code),
+pub(in crate::ledger) struct Condition {
+    pub(in crate::ledger) negated: bool,
+    pub(in crate::ledger) test: Test,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::ledger) enum Test {
+    /// The event has one of these values.
+    Has(Vec<(Key, String)>),
+    /// One of its texts has these words, one after the other.
+    Says {
+        words: Vec<String>,
+        /// The last is only the beginning of a word.
+        open: bool,
+    },
     Since(Timestamp),
     Until(Timestamp),
-    /// In lower case.
-    Text(String),
 }
 
 /// A text that is no filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     /// A key that is not known.
-    #[error("`{0}` is not something to search by; known: {KEYS}; put a text with `:` in double quotes")]
-    Key(String),
+    #[error("`{key}` is not something to search by; {}; put a text with `:` in double quotes", suggested(key, &KEYS))]
+    Key {
+        /// The key.
+        key: String,
+    },
     /// A value that its key does not take.
     #[error("`{key}:{value}`: {why}")]
     Value {
@@ -102,11 +137,14 @@ pub enum FilterError {
         /// What is wrong with it.
         why: String,
     },
+    /// A text without a letter or digit.
+    #[error("`{0}` has no word to search for")]
+    NoWord(String),
     /// A quote that is not closed.
     #[error("a double quote is not closed")]
     Quote,
     /// Too long to be meant.
-    #[error("a search may have at most {MAX_TEXT} bytes")]
+    #[error("a search may have at most {MAX_TEXT} bytes and {MAX_CONDITIONS} conditions")]
     Long,
 }
 
@@ -116,17 +154,18 @@ impl Filter {
         if text.len() > MAX_TEXT {
             return Err(FilterError::Long);
         }
-        let mut conditions = Vec::new();
-        for word in words(text)? {
-            conditions.push(match word {
-                Word::Quoted(text) => Condition::Text(text.to_lowercase()),
-                Word::Plain(word) => match word.split_once(':') {
-                    Some((key, value)) => condition(key, value, now)?,
-                    None => Condition::Text(word.to_lowercase()),
-                },
-            });
+        let words = query::words(text)?;
+        if words.len() > MAX_CONDITIONS {
+            return Err(FilterError::Long);
         }
-        Ok(Filter { conditions })
+        let condition = |word: &Word<'_>| {
+            let test = match word.key {
+                Some(key) => keyed(key, word.value, now)?,
+                None => said(word)?,
+            };
+            Ok(Condition { negated: word.negated, test })
+        };
+        Ok(Filter { conditions: words.iter().map(condition).collect::<Result<_, _>>()? })
     }
 
     /// Whether every event matches.
@@ -136,53 +175,80 @@ impl Filter {
 
     /// Whether `event` is looked for.
     pub fn matches(&self, event: &Event) -> bool {
-        self.conditions.iter().all(|condition| condition.holds(event))
+        self.conditions.iter().all(|condition| condition.test.holds(event) != condition.negated)
+    }
+
+    pub(in crate::ledger) fn conditions(&self) -> &[Condition] {
+        &self.conditions
     }
 }
 
-enum Word<'a> {
-    Plain(&'a str),
-    Quoted(&'a str),
-}
-
-fn words(text: &str) -> Result<Vec<Word<'_>>, FilterError> {
-    let mut words = Vec::new();
-    let mut rest = text.trim_start();
-    while !rest.is_empty() {
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let (inside, after) = quoted.split_once('"').ok_or(FilterError::Quote)?;
-            words.push(Word::Quoted(inside));
-            rest = after.trim_start();
-        } else {
-            let (word, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-            words.push(Word::Plain(word));
-            rest = after.trim_start();
-        }
-    }
-    Ok(words)
-}
-
-fn condition(key: &str, value: &str, now: Timestamp) -> Result<Condition, FilterError> {
-    let wrong = |why: String| FilterError::Value { key: key.to_owned(), value: value.to_owned(), why };
-    let one_of = |known: &[&str]| {
-        if known.contains(&value) { Ok(value.to_owned()) } else { Err(wrong(format!("known: {}", known.join(", ")))) }
+fn said(word: &Word<'_>) -> Result<Test, FilterError> {
+    let (text, open) = match word.value.strip_suffix('*') {
+        Some(text) if !word.quoted => (text, true),
+        _ => (word.value, false),
     };
-    Ok(match key {
-        "who" => Condition::Who(value.to_owned()),
-        "target" => Condition::Target(value.to_owned()),
-        "table" if value.is_empty() => return Err(wrong("expected `orders` or `public.orders`".to_owned())),
-        "table" => Condition::Table(value.to_owned()),
-        "kind" => Condition::Kind(one_of(&KINDS)?),
-        "effect" => Condition::Effect(one_of(&EFFECTS)?),
-        "decision" => Condition::Denied(one_of(&["denied", "permitted"])? == "denied"),
-        "session" => Condition::Session(parse(value).map_err(wrong)?),
-        "grant" => Condition::Grant(parse(value).map_err(wrong)?),
-        "connection" => Condition::Connection(parse(value).map_err(wrong)?),
-        "code" => Condition::Code(parse(value).map_err(wrong)?),
-        "since" => Condition::Since(point(value, now).map_err(wrong)?),
-        "until" => Condition::Until(point(value, now).map_err(wrong)?),
-        _ => return Err(FilterError::Key(key.to_owned())),
-    })
+    let words: Vec<String> = words(text).collect();
+    if words.is_empty() {
+        return Err(FilterError::NoWord(word.value.to_owned()));
+    }
+    Ok(Test::Says { words, open })
+}
+
+fn keyed(key: &str, value: &str, now: Timestamp) -> Result<Test, FilterError> {
+    if !KEYS.contains(&key) {
+        return Err(FilterError::Key { key: key.to_owned() });
+    }
+    test(key, value, now).map_err(|why| FilterError::Value { key: key.to_owned(), value: value.to_owned(), why })
+}
+
+fn test(key: &str, value: &str, now: Timestamp) -> Result<Test, String> {
+    let has = |key, value: String| Ok(Test::Has(vec![(key, value)]));
+    let one_of = |key, known: &[&str]| match known.contains(&value) {
+        true => has(key, value.to_owned()),
+        false => Err(suggested(value, known)),
+    };
+    if value.is_empty() {
+        return Err("expected a value behind the `:`".to_owned());
+    }
+    match key {
+        "who" => has(Key::Who, value.to_owned()),
+        "target" => has(Key::Target, value.to_owned()),
+        "table" => Ok(table(value)),
+        "row" => has(Key::Row, value.to_owned()),
+        "kind" => one_of(Key::Kind, &KINDS),
+        "effect" => one_of(Key::Effect, &EFFECTS),
+        "decision" => one_of(Key::Decision, &DECISIONS),
+        "session" => has(Key::Session, parse::<SessionId>(value)?.to_string()),
+        "grant" => has(Key::Grant, parse::<GrantId>(value)?.to_string()),
+        "connection" => has(Key::Connection, parse::<ConnectionId>(value)?.to_string()),
+        "request" => has(Key::Request, parse::<RequestId>(value)?.to_string()),
+        "plan" => has(Key::Plan, parse::<PlanId>(value)?.to_string()),
+        "change" => has(Key::Change, parse::<ChangeId>(value)?.to_string()),
+        "code" => has(Key::Code, parse::<Code>(value)?.to_string()),
+        "sqlstate" if value.len() == 5 && value.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            has(Key::Sqlstate, value.to_ascii_uppercase())
+        }
+        "sqlstate" => Err("expected five letters or digits, for example `23505`".to_owned()),
+        "since" => Ok(Test::Since(point(value, now)?)),
+        _ => Ok(Test::Until(point(value, now)?)),
+    }
+}
+
+/// A schema counts only where both say one: which `orders` a statement meant is not known, and a search must not miss it.
+fn table(name: &str) -> Test {
+    let shorter = facts::endings(name).map(|ending| (Key::Named, ending.to_owned()));
+    Test::Has(std::iter::once((Key::Table, name.to_owned())).chain(shorter).collect())
+}
+
+/// The known word that was perhaps meant, or all of them.
+fn suggested(unknown: &str, known: &[&str]) -> String {
+    let likeness = |word: &&str| (strsim::jaro_winkler(word, unknown), (*word).to_owned());
+    let nearest = known.iter().map(likeness).max_by(|a, b| a.0.total_cmp(&b.0));
+    match nearest.filter(|(likeness, _)| *likeness >= NEAR) {
+        Some((_, word)) => format!("did you mean `{word}`?"),
+        None => format!("known: {}", known.join(", ")),
+    }
 }
 
 fn parse<T: FromStr<Err: Display>>(value: &str) -> Result<T, String> {
@@ -202,65 +268,30 @@ fn point(value: &str, now: Timestamp) -> Result<Timestamp, String> {
     }
 }
 
-impl Condition {
+impl Test {
     fn holds(&self, event: &Event) -> bool {
         match self {
-            Condition::Who(name) => event.who.as_deref() == Some(name),
-            Condition::Target(name) => event.target.as_deref() == Some(name),
-            Condition::Kind(kind) => event.kind.word() == kind,
-            Condition::Session(id) => event.session == Some(*id),
-            Condition::Grant(id) => event.grant == Some(*id),
-            Condition::Connection(id) => event.connection == Some(*id),
-            Condition::Since(point) => event.at >= *point,
-            Condition::Until(point) => event.at < *point,
-            Condition::Text(text) => texts(&event.kind).iter().flatten().any(|part| part.to_lowercase().contains(text)),
-            Condition::Table(table) => match &event.kind {
-                EventKind::Statement { relations, .. } => relations.may_be(table),
-                EventKind::PlanMade { tables, .. } | EventKind::ChangeKept { tables, .. } => {
-                    tables.iter().map(|changed| changed.table.clone()).collect::<Named>().may_be(table)
-                }
-                _ => false,
-            },
-            Condition::Effect(word) => match &event.kind {
-                EventKind::Statement { effect, .. } => effect.word() == word,
-                EventKind::ChangeKept { .. } | EventKind::ChangeCommitted { .. } => word == "write",
-                _ => false,
-            },
-            Condition::Denied(wanted) => {
-                matches!(&event.kind, EventKind::Statement { denied, .. } if denied.is_some() == *wanted)
-            }
-            Condition::Code(wanted) => match &event.kind {
-                EventKind::Statement { denied, .. } => denied.as_ref() == Some(wanted),
-                EventKind::LoginFailed { code, .. } => code == wanted,
-                _ => false,
-            },
+            Test::Has(wanted) => wanted.iter().any(|(key, value)| values(event, *key).contains(value)),
+            Test::Says { words, open } => texts(&event.kind).into_iter().any(|text| says(text, words, *open)),
+            Test::Since(point) => event.at >= *point,
+            Test::Until(point) => event.at < *point,
         }
     }
 }
 
-/// What people wrote, or what was written for them to read.
-fn texts(kind: &EventKind) -> [Option<&str>; 2] {
-    match kind {
-        EventKind::Statement { text, because, .. } => [Some(text), because.as_deref()],
-        EventKind::RequestMade { reason, .. }
-        | EventKind::RequestDenied { reason, .. }
-        | EventKind::PlanDenied { reason, .. } => [Some(reason), None],
-        EventKind::RequestRefused { reason, because, .. } => [Some(reason), Some(because)],
-        EventKind::ApprovalRefused { because, .. } | EventKind::PlanApprovalRefused { because, .. } => {
-            [Some(because), None]
-        }
-        EventKind::GrantReviewed { note } => [Some(note), None],
-        EventKind::Recovered { what } => [Some(what), None],
-        EventKind::Notified { what, channel, .. } => [Some(what), Some(channel)],
-        EventKind::RuleAdded { text, .. } => [Some(text), None],
-        _ => [None, None],
-    }
+fn says(text: &str, wanted: &[String], open: bool) -> bool {
+    let found: Vec<String> = words(text).collect();
+    let Some((last, before)) = wanted.split_last() else { return true };
+    found.windows(wanted.len()).any(|found| {
+        let (end, start) = (&found[wanted.len() - 1], &found[..wanted.len() - 1]);
+        start == before && if open { end.starts_with(last) } else { end == last }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use belay_model::Effect;
+    use belay_model::{ChangedTable, Effect, EventKind, Outcome, TransactionStatus};
 
     const NOW: Timestamp = Timestamp(1_000_000_000_000_000);
 
@@ -312,6 +343,22 @@ mod tests {
             ("update ORDERS", true),
             ("\"set total\"", true),
             ("\"total set\"", false),
+            ("Orders.SET", true),
+            ("set.orders", false),
+            ("total=0", true),
+            ("order", false),
+            ("ord*", true),
+            ("\"ord*\"", false),
+            ("total.0*", true),
+            ("-order", true),
+            ("-orders", false),
+            ("-ord*", false),
+            ("-who:bob -kind:outcome", true),
+            ("-who:alice", false),
+            ("-since:59m", true),
+            ("-table:orders", false),
+            ("-table:hr.orders", true),
+            ("who:\"alice\"", true),
         ] {
             assert_eq!(matches(filter, &event), expected, "{filter}");
         }
@@ -324,22 +371,81 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_names_the_known_ones() {
-        let error = Filter::parse("user:alice", NOW).unwrap_err().to_string();
-        assert!(error.starts_with("`user` is not something to search by; known: who, target, table, kind"), "{error}");
+    fn a_change_is_found_by_its_rows_and_by_what_it_belongs_to() {
+        let changed = |table: &str, keys: &[&str]| ChangedTable {
+            table: table.to_owned(),
+            inserted: 0,
+            updated: 2,
+            deleted: 0,
+            indirect: false,
+            keys: keys.iter().map(ToString::to_string).collect(),
+            more_keys: 0,
+        };
+        let kept = serde_json::json!({
+            "kind": "change_kept", "change": "c_4", "plan": "p_2", "rows": 3, "fingerprint": "", "reverts": ["c_3"],
+            "tables": [changed("public.orders", &["41", "42"]), changed("public.parts", &["a b,1"])],
+        });
+        let kind: EventKind = serde_json::from_value(kept).unwrap();
+        let event = Event::new(NOW, kind);
+        for (filter, expected) in [
+            ("table:orders row:41", true),
+            ("row:\"a b,1\" effect:write", true),
+            ("row:4", false),
+            ("-row:41", false),
+            ("change:c_4 plan:p_2", true),
+            ("change:3", true),
+            ("change:c_5", false),
+            ("-plan:p_2", false),
+            ("request:r_1", false),
+        ] {
+            assert_eq!(matches(filter, &event), expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn an_outcome_is_found_by_its_sqlstate() {
+        let outcome = Outcome {
+            rows: None,
+            bytes: None,
+            sqlstate: Some("22P02".to_owned()),
+            stopped: None,
+            skipped: false,
+            micros: 5,
+        };
+        let kind = EventKind::Outcome { statement: 1, outcome, transaction: TransactionStatus::Idle };
+        let event = Event::new(NOW, kind);
+        assert!(matches("sqlstate:22p02", &event));
+        assert!(!matches("sqlstate:23505", &event));
+        assert!(!matches("code:BLY-1001", &event));
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest_one_or_all() {
+        let error = |filter| Filter::parse(filter, NOW).unwrap_err().to_string();
+        let near = error("sesion:s_7");
+        assert!(near.starts_with("`sesion` is not something to search by; did you mean `session`?"), "{near}");
+        let far = error("xyz:alice");
+        assert!(far.starts_with("`xyz` is not something to search by; known: who, target, table, row"), "{far}");
     }
 
     #[test]
     fn wrong_values_say_what_would_be_right() {
         for (filter, part) in [
-            ("table:", "expected `orders` or `public.orders`"),
-            ("effect:wrote", "known: session, read, write"),
+            ("table:", "expected a value behind the `:`"),
+            ("effect:wrote", "did you mean `write`?"),
             ("decision:no", "known: denied, permitted"),
             ("kind:x", "known: server_started"),
+            ("kind:statment", "did you mean `statement`?"),
             ("since:yesterday", "expected for example `90d`"),
             ("session:g_3", "is not a session id"),
+            ("plan:c_3", "is not a plan id"),
+            ("sqlstate:unique", "expected five letters or digits"),
             ("\"open", "not closed"),
+            ("-", "has no word to search for"),
+            ("*", "has no word to search for"),
+            ("\"\"", "has no word to search for"),
             (&"x".repeat(5000), "at most 4096 bytes"),
+            (&"x ".repeat(65), "at most 4096 bytes and 64 conditions"),
         ] {
             let error = Filter::parse(filter, NOW).unwrap_err().to_string();
             assert!(error.contains(part), "{filter}: {error}");
