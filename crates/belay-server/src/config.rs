@@ -4,10 +4,12 @@
 //! references (`${NAME}`, `file:PATH`). No file at all is a working configuration.
 
 mod bounded;
+mod events;
 mod load;
 mod reference;
 
 pub use bounded::Bounded;
+pub use events::{Destination, EventOutput, Http, Start, Statements, Transport};
 pub use load::ConfigError;
 pub use reference::Reference;
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub changes: Changes,
     /// Where people are told things.
     pub notify: Option<Notify>,
+    /// Whom the ledger's events go to.
+    pub events: Vec<EventOutput>,
     /// How sessions behave.
     pub sessions: Sessions,
     /// Where policies come from.
@@ -75,6 +79,8 @@ pub(crate) struct File {
     changes: Changes,
     /// Where people are told things.
     notify: Option<NotifyFile>,
+    /// Whom the ledger's events go to: one section for each.
+    events: Vec<events::EventsFile>,
     /// How sessions behave.
     sessions: Sessions,
     /// Policies in Cedar: who may ask for what, who approves it, what is granted at once.

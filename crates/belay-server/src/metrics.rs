@@ -16,6 +16,14 @@ pub const LEDGER_RECORDS_TOTAL: &str = "belay_ledger_records_total";
 pub const SESSION_CUT_IN_TRANSACTION_TOTAL: &str = "belay_session_cut_in_transaction_total";
 /// Whether a `target` answered the last time it was asked.
 pub const TARGET_UP: &str = "belay_target_up";
+/// Records that the receiver of an `output` may not have yet.
+pub const EVENTS_BEHIND: &str = "belay_events_behind";
+/// Events sent to an `output`.
+pub const EVENTS_SENT_TOTAL: &str = "belay_events_sent_total";
+/// Times that sending to an `output` failed and was tried again.
+pub const EVENTS_FAILURES_TOTAL: &str = "belay_events_failures_total";
+/// Records that an `output` never got.
+pub const EVENTS_MISSED_TOTAL: &str = "belay_events_missed_total";
 
 /// Seconds; from what a cached decision costs to what nobody should ever see.
 const OVERHEAD_BUCKETS: [f64; 8] = [0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.001, 0.01, 0.1];
@@ -62,6 +70,13 @@ fn describe() {
     metrics::describe_counter!(LEDGER_RECORDS_TOTAL, "records in the ledger");
     metrics::describe_counter!(SESSION_CUT_IN_TRANSACTION_TOTAL, "sessions cut inside a transaction");
     metrics::describe_gauge!(TARGET_UP, "whether a target answered the last time it was asked");
+    metrics::describe_gauge!(EVENTS_BEHIND, "records that the receiver of an output may not have yet");
+    metrics::describe_counter!(EVENTS_SENT_TOTAL, "events sent, by output");
+    metrics::describe_counter!(
+        EVENTS_FAILURES_TOTAL,
+        "times that sending events failed and was tried again, by output"
+    );
+    metrics::describe_counter!(EVENTS_MISSED_TOTAL, "records that an output never got");
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use crate::config::Config;
 use crate::desk::{Clock, Desk, DeskError, Recorder, SystemClock, Unrecorded};
+use crate::feed::FeedError;
 use crate::ledger::{Ledger, LedgerError, Opened, Settings};
 use crate::policy_files::PolicyError;
 use crate::tls::{ServerIdentity, TlsError};
@@ -63,6 +64,9 @@ pub enum StartError {
     /// A policy file.
     #[error("policies cannot be used: {0}")]
     Policy(#[from] PolicyError),
+    /// An output of events.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
     /// The ledger could not take the record of the start.
     #[error("the ledger cannot be written: {0}")]
     Unrecorded(Arc<str>),

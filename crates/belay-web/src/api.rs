@@ -5,6 +5,7 @@
 mod access;
 mod audit;
 mod changes;
+mod events;
 mod gateway;
 mod grants;
 mod login;
@@ -78,6 +79,7 @@ fn parts() -> (Router<Arc<Doors>>, OpenApi) {
         .merge(plans::routes())
         .merge(changes::routes())
         .merge(sessions::routes())
+        .merge(events::routes())
         .merge(audit::routes())
         .split_for_parts();
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));

@@ -3,6 +3,7 @@
 use crate::Problem;
 use axum::http::StatusCode;
 use belay_server::desk::{Clock, Desk};
+use belay_server::feed::Feeds;
 use belay_server::ledger::Ledger;
 use belay_server::listen::Gateway;
 use std::sync::{Arc, Weak};
@@ -18,6 +19,8 @@ pub struct Doors {
     /// Connections that are open now, and the control sides of the targets. Weak, because the gateway stops before
     /// the last answer has gone out.
     pub gateway: Weak<Gateway>,
+    /// Whom events go to.
+    pub feeds: Arc<Feeds>,
     /// The version of the server.
     pub version: String,
 }

@@ -6,6 +6,7 @@ mod access;
 mod audit;
 mod bounds;
 mod change;
+mod events;
 mod gateway;
 mod grant;
 mod mask;
@@ -23,6 +24,7 @@ pub use change::{
     ApprovePlan, ChangedRow, ChangedTable, KeptChange, PageOfRows, Plan, Revert, RevertOwn, RevertPart, RowConflict,
     RowOfTable, Rows, RowsOfTable, Statement, TableLock, TableOfRows, Trial, WriteOutcome,
 };
+pub use events::EventOutput;
 pub use gateway::{Gateway, Me};
 pub use grant::{Extend, Grant, GrantToken, Narrow, Review};
 pub use mask::{Mask, MaskOfGrant, MaskSuggestion, NewMask};

@@ -83,6 +83,7 @@ impl Server {
             ledger: foundation.ledger,
             clock: foundation.clock,
             gateway: Arc::downgrade(&gateway),
+            feeds: Arc::default(),
             version: "0.0.0".to_owned(),
         });
         let shutdown = Shutdown::default();

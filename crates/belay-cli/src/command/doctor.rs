@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use crate::output::Out;
-use belay_web::shape::{Gateway, List, Me, Target};
+use belay_web::shape::{EventOutput, Gateway, List, Me, Target};
 use std::process::{Command, ExitCode};
 
 pub(crate) async fn run(out: &Out) -> ExitCode {
@@ -81,6 +81,19 @@ async fn remote(client: &Client, findings: &mut Findings<'_>) {
     }
     let targets = client.get::<List<Target>>(&["targets"], &[]).await;
     findings.note("targets", targets.map(|list| format!("{} configured", list.items.len())));
+    // Others than auditors and administrators have no part in it.
+    if let Ok(outputs) = client.get::<List<EventOutput>>(&["events"], &[]).await {
+        outputs.items.into_iter().for_each(|output| findings.note(&format!("events to {}", output.name), fed(&output)));
+    }
+}
+
+fn fed(output: &EventOutput) -> Result<String, Failure> {
+    let EventOutput { to, behind, sent, missed, error, .. } = output;
+    match error {
+        None => Ok(format!("{to}, {sent} sent since the start, {behind} records behind, {missed} never sent")),
+        Some(error) => Err(Failure::new(Exit::Unreachable, format!("{behind} records behind: {error}"))
+            .hint("nothing is lost: they go out once the receiver takes them; see `[[events]]`")),
+    }
 }
 
 async fn listens(host: &str, port: u16) -> Result<String, Failure> {

@@ -3,6 +3,7 @@
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
 use belay_server::config::{Config, ConfigError};
+use belay_server::feed::{FeedParts, Feeds};
 use belay_server::listen::{Gateway, GatewayConfig, GatewayParts};
 use belay_server::metrics::Metrics;
 use belay_server::server::{self, API_FILE, Foundation, StartError};
@@ -86,13 +87,17 @@ async fn serve(config: &Config, mut stopping: Stopping, out: &Out) -> Result<(),
         .map_err(|cause| StartError::DataDir { path: config.data_dir.clone(), cause })?;
     say_where(out, &foundation, [gateway.address(), api.address(), admin.address()]);
 
-    let Foundation { desk, ledger, clock, .. } = foundation;
     let metrics = Metrics::install().unwrap_or_else(|_| Metrics::detached());
+    // Goes on for longer than the rest, so that what the end brings goes out too.
+    let feeding = Shutdown::default();
+    let feeds = Arc::new(start_feeds(config, &foundation, &feeding)?);
+    let Foundation { desk, ledger, clock, .. } = foundation;
     let doors = Arc::new(Doors {
         desk: Arc::clone(&desk),
         ledger: ledger.clone(),
         clock: Arc::clone(&clock),
         gateway: Arc::downgrade(&gateway),
+        feeds: Arc::clone(&feeds),
         version: VERSION.to_owned(),
     });
     let api_router = belay_web::api::router(Arc::clone(&doors));
@@ -105,10 +110,23 @@ async fn serve(config: &Config, mut stopping: Stopping, out: &Out) -> Result<(),
     let _ = tokio::join!(api, admin);
     // Puts everything into the store's one file, so that a copy of it is a backup.
     desk.close().await;
+    feeding.begin();
+    feeds.stopped().await;
     if let Err(why) = server::close(ledger, &*clock).await {
         tracing::error!("the ledger's last records may be missing: {why}");
     }
     Ok(())
+}
+
+fn start_feeds(config: &Config, foundation: &Foundation, feeding: &Shutdown) -> Result<Feeds, StartError> {
+    let parts = FeedParts {
+        data_dir: &config.data_dir,
+        ledger: &foundation.ledger,
+        opened: foundation.opened.position,
+        clock: &foundation.clock,
+        name: config.listen.names.first().map(String::as_str),
+    };
+    Ok(Feeds::start(&config.events, &parts, &feeding.subscribe())?)
 }
 
 async fn listen(
@@ -223,6 +241,7 @@ fn not_started(error: &StartError) -> Failure {
             "put a copy of the store back; to begin anew and keep the record, move the ledger's directory away"
         }
         StartError::Listen { .. } => "give it another port: `[listen]` in the configuration file",
+        StartError::Feed(_) => "put its `[[events]]` section right: belay server --check",
         StartError::Policy(_) => "put the files right: belay policy check FILE...; nothing was changed",
         StartError::Unrecorded(_) => "make room on the ledger's disk",
     };

@@ -1,6 +1,6 @@
 //! From the file's text to a [`Config`], or to an error that names file, line and the nearest key.
 
-use super::{Config, Environment, File, Notify, NotifyFile, OwnCertificate, PolicyFolder, Reference};
+use super::{Config, Environment, File, Notify, NotifyFile, OwnCertificate, PolicyFolder, Reference, events};
 use crate::policy_files::PolicyFiles;
 use belay_model::Span;
 use serde::{Deserialize, Deserializer, de};
@@ -71,6 +71,7 @@ impl Config {
             ledger: file.ledger,
             changes: file.changes,
             notify,
+            events: events::read(&file.events, origin, env)?,
             sessions: file.sessions,
             policy: policy_files(&file.policy, origin)?,
         };
@@ -105,7 +106,7 @@ pub(super) fn warnings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec
 }
 
 /// Where a configuration came from.
-struct Origin<'a> {
+pub(super) struct Origin<'a> {
     file: Option<&'a Path>,
     text: &'a str,
 }
@@ -115,16 +116,16 @@ impl Origin<'_> {
         Origin { file: None, text: "" }
     }
 
-    fn base(&self) -> &Path {
+    pub(super) fn base(&self) -> &Path {
         self.file.and_then(Path::parent).unwrap_or(Path::new("."))
     }
 
-    fn error(&self, span: Option<Range<usize>>, message: String, hint: Option<String>) -> ConfigError {
+    pub(super) fn error(&self, span: Option<Range<usize>>, message: String, hint: Option<String>) -> ConfigError {
         let line = span.map(|span| 1 + self.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
         ConfigError { file: self.file.map(Path::to_owned), line, message, hint }
     }
 
-    fn path(&self, path: &Path) -> Result<PathBuf, ConfigError> {
+    pub(super) fn path(&self, path: &Path) -> Result<PathBuf, ConfigError> {
         let text = path.to_string_lossy();
         if text.starts_with('~') || text.contains("${") {
             let hint = "`~` and `${NAME}` are not expanded in paths; write the path out";
@@ -328,7 +329,10 @@ mod tests {
         let schema = Config::json_schema();
         let mut keys: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
         keys.sort();
-        assert_eq!(keys, ["changes", "data_dir", "ledger", "limits", "listen", "notify", "policy", "sessions", "tls"]);
+        assert_eq!(
+            keys,
+            ["changes", "data_dir", "events", "ledger", "limits", "listen", "notify", "policy", "sessions", "tls"]
+        );
         assert_eq!(schema["additionalProperties"], false);
     }
 }
