@@ -54,6 +54,7 @@ impl From<Problem> for Failure {
             "denied" => Exit::DeniedByPolicy,
             "unauthenticated" => Exit::NotLoggedIn,
             "over" => Exit::Over,
+            "index_behind" => Exit::Pending,
             "conflict" | "rows_differ" => Exit::Conflict,
             "invalid" => Exit::Usage,
             "target_unreachable" | "timeout" => Exit::Unreachable,

@@ -193,7 +193,7 @@ fn csv<T: Row>(items: &[T]) -> String {
 }
 
 /// RFC 4180.
-fn csv_line(cells: &[String]) -> String {
+pub(crate) fn csv_line(cells: &[String]) -> String {
     let quoted = |cell: &String| {
         if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.clone() }
     };

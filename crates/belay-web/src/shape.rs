@@ -18,7 +18,7 @@ mod target;
 mod time;
 
 pub use access::{Because, Can, CanAnswer, NearestChange, Policy};
-pub use audit::{AuditEntry, Verification};
+pub use audit::{AuditEntry, AuditPage, Verification};
 pub use bounds::{Bounds, Budgets, RowFilter};
 pub use change::{
     ApprovePlan, ChangedRow, ChangedTable, KeptChange, PageOfRows, Plan, Revert, RevertOwn, RevertPart, RowConflict,

@@ -23,5 +23,6 @@ mod reversible_table;
 mod reviewed;
 mod robustness;
 mod scope;
+mod searched;
 mod typed_writes;
 mod writes;

@@ -1,6 +1,8 @@
 //! `belay audit`: reads and proves the ledger.
 
+mod export;
 mod search;
+pub(crate) mod source;
 mod tail;
 mod verify;
 
@@ -15,6 +17,8 @@ use std::process::ExitCode;
 #[command(before_help = "Examples:
   belay audit tail -f                                         as it happens
   belay audit search 'table:orders effect:write since:90d'
+  belay audit search --dir /backup/ledger 'row:41 -who:bob'   needs no server
+  belay audit export kind:statement --format csv -f october.csv
   belay audit verify --dir /var/lib/belay                     needs no server
 ")]
 pub(crate) struct Args {
@@ -30,6 +34,8 @@ enum Act {
     Verify(verify::Args),
     /// Records that match, e.g. `who:ann target:orders effect:read since:7d`
     Search(search::Args),
+    /// All records that match as CSV, JSON Lines or Parquet
+    Export(export::Args),
 }
 
 pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
@@ -37,6 +43,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
         Act::Tail(args) => tail::run(args, out).await,
         Act::Verify(args) => verify::run(args, out).await,
         Act::Search(args) => search::run(args, out).await,
+        Act::Export(args) => export::run(args, out).await,
     }
 }
 

@@ -2,16 +2,18 @@
 
 use crate::body::Query;
 use crate::caller::Signed;
-use crate::shape::{AuditEntry, List, Verification};
+use crate::shape::{AuditPage, Verification};
 use crate::{Doors, Problem};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use belay_ledger::{Position, Record};
+use belay_ledger::Position;
 use belay_server::ledger::read::{self, Filter, ReadError};
+use belay_server::ledger::search::{self, Found, Index, Page, SearchError};
 use serde::Deserialize;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -22,15 +24,17 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Doors>> {
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
 
-/// Records looked at for one page, so that a rare match in a long ledger does not hold a thread for ever.
-const MAX_LOOKED_AT: usize = 1_000_000;
+/// How long a search waits for the index, and for it to reach the end of the ledger.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     #[serde(default)]
     query: String,
+    before: Option<u64>,
     after: Option<u64>,
+    from: Option<u64>,
     limit: Option<usize>,
 }
 
@@ -40,29 +44,58 @@ struct Against {
     position: Option<String>,
 }
 
-/// Records that match a query, oldest first; the newest ones unless `after` says from where.
+/// Records that match a query, in the order of time: the newest ones, or those before a record, or the oldest ones after
+/// or from a record. `next` is where the next page begins: the `before` of the one, or the `after` of the other.
 #[utoipa::path(get, path = "/v1/audit", tag = "audit", security(("bearer" = [])),
-    params(("query" = Option<String>, Query), ("after" = Option<u64>, Query), ("limit" = Option<usize>, Query)),
-    responses((status = OK, body = List<AuditEntry>), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    params(("query" = Option<String>, Query), ("before" = Option<u64>, Query), ("after" = Option<u64>, Query),
+        ("from" = Option<u64>, Query), ("limit" = Option<usize>, Query)),
+    responses((status = OK, body = AuditPage), (status = "default", body = Problem, content_type = "application/problem+json")))]
 async fn search(
     State(doors): State<Arc<Doors>>,
     Signed(who): Signed,
     Query(wanted): Query<Wanted>,
-) -> Result<Json<List<AuditEntry>>, Problem> {
+) -> Result<Json<AuditPage>, Problem> {
     doors.desk.may_read_ledger(&who)?;
     let filter = Filter::parse(&wanted.query, doors.clock.now())
         .map_err(|error| Problem::invalid("query", error.to_string()))?;
+    let page = page(&wanted)?;
     let limit = wanted.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
-    let dir = doors.ledger.dir().to_owned();
-    let records = blocking(move || match wanted.after {
-        Some(after) => following(&dir, after, &filter, limit),
-        None => read::tail(&dir, &filter, limit, None).map(|mut newest| {
-            newest.reverse();
-            newest
-        }),
-    })
-    .await?;
-    Ok(Json(List::of("audit_entry", records.iter().filter_map(AuditEntry::new))))
+    let ledger = doors.ledger.dir();
+    let found = match search_index(ledger, &filter, page, limit).await {
+        // The record must be readable while the disk is full.
+        Err(SearchError::Unusable(why)) => {
+            tracing::warn!("the index of the ledger cannot be used, so its files are read: {why}");
+            search::scan(ledger, &filter, page, limit).await
+        }
+        other => other,
+    };
+    Ok(Json(AuditPage::new(found.map_err(not_found)?, page)))
+}
+
+fn page(wanted: &Wanted) -> Result<Page, Problem> {
+    match (wanted.before, wanted.after, wanted.from) {
+        (None, None, None) => Ok(Page::Newest),
+        (Some(seq), None, None) => Ok(Page::Before(seq)),
+        (None, Some(seq), None) => Ok(Page::From(seq.saturating_add(1))),
+        (None, None, Some(seq)) => Ok(Page::From(seq)),
+        _ => Err(Problem::invalid("before", "only one of `before`, `after` and `from` can be given")),
+    }
+}
+
+async fn search_index(ledger: &Path, filter: &Filter, page: Page, limit: usize) -> Result<Found, SearchError> {
+    let mut index = Index::open(ledger, &search::index_file(ledger), PATIENCE).await?;
+    index.search(filter, page, limit, PATIENCE).await
+}
+
+fn not_found(error: SearchError) -> Problem {
+    match error {
+        SearchError::Behind { .. } | SearchError::Busy(_) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "index_behind", error.to_string())
+                .hint("ask again in a moment")
+        }
+        SearchError::Ledger(cause) => unreadable(&cause),
+        SearchError::Unusable(_) => Problem::internal(),
+    }
 }
 
 /// Reads the whole ledger and proves it; with `position` also that it went through that position.
@@ -89,29 +122,16 @@ async fn verify(
     Ok(Json(report.await?.into()))
 }
 
-fn following(dir: &Path, after: u64, filter: &Filter, limit: usize) -> Result<Vec<Record>, ReadError> {
-    let mut found = Vec::new();
-    for record in read::events(dir, after.saturating_add(1))?.take(MAX_LOOKED_AT) {
-        match record {
-            Ok(record) if filter.matches(&record.event) => found.push(record),
-            Ok(_) | Err(ReadError::Unreadable { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        if found.len() == limit {
-            break;
-        }
-    }
-    Ok(found)
-}
-
 /// Reading is work for the disk, not for the threads that answer.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, Problem> {
     let result = tokio::task::spawn_blocking(work).await.map_err(|_| Problem::internal())?;
-    result.map_err(|cause| {
-        tracing::error!(%cause, "the ledger cannot be read");
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unreadable", "the ledger cannot be read")
-            .hint("belay audit verify; the server's log says more")
-    })
+    result.map_err(|cause| unreadable(&cause))
+}
+
+fn unreadable(cause: &ReadError) -> Problem {
+    tracing::error!(%cause, "the ledger cannot be read");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unreadable", "the ledger cannot be read")
+        .hint("belay audit verify; the server's log says more")
 }

@@ -1,8 +1,9 @@
 //! The ledger's records.
 
-use super::{Head, Time};
+use super::{Head, List, Time};
 use belay_model::Timestamp;
 use belay_server::ledger::read::{Fault, Report};
+use belay_server::ledger::search::{Found, Page};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -57,6 +58,28 @@ impl AuditEntry {
         }
         let at = Time::from(Timestamp(at));
         Some(AuditEntry { head: Head::of("audit_entry"), seq, at, event, who, target, grant, session, fields })
+    }
+}
+
+/// A page of records in the order of time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditPage {
+    /// The records.
+    #[serde(flatten)]
+    pub list: List<AuditEntry>,
+    /// The record to go on before or after, if there may be more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<u64>,
+}
+
+impl AuditPage {
+    /// What was found of the page that was asked for.
+    pub fn new(mut found: Found, page: Page) -> AuditPage {
+        if !matches!(page, Page::From(_)) {
+            found.records.reverse();
+        }
+        let list = List::of("audit_entry", found.records.iter().filter_map(AuditEntry::new));
+        AuditPage { list, next: found.next }
     }
 }
 

@@ -37,7 +37,7 @@ const KEYS: [&str; 17] = [
 const NEAR: f64 = 0.8;
 const EFFECTS: [&str; 6] = ["session", "read", "write", "definition", "privilege", "opaque"];
 const DECISIONS: [&str; 2] = ["denied", "permitted"];
-pub(super) const KINDS: [&str; 52] = [
+pub(super) const KINDS: &[&str] = &[
     "server_started",
     "server_stopped",
     "recovered",
@@ -54,6 +54,8 @@ pub(super) const KINDS: [&str; 52] = [
     "rule_added",
     "rule_removed",
     "policy_changed",
+    "configuration_changed",
+    "ledger_key_added",
     "request_made",
     "request_refused",
     "request_approved",
@@ -216,7 +218,7 @@ fn test(key: &str, value: &str, now: Timestamp) -> Result<Test, String> {
         "target" => has(Key::Target, value.to_owned()),
         "table" => Ok(table(value)),
         "row" => has(Key::Row, value.to_owned()),
-        "kind" => one_of(Key::Kind, &KINDS),
+        "kind" => one_of(Key::Kind, KINDS),
         "effect" => one_of(Key::Effect, &EFFECTS),
         "decision" => one_of(Key::Decision, &DECISIONS),
         "session" => has(Key::Session, parse::<SessionId>(value)?.to_string()),
