@@ -6,6 +6,7 @@
 
 mod budgets;
 mod end_of_grant;
+mod events;
 mod gateway_killed;
 mod ledger_down;
 mod main_job;

@@ -82,15 +82,15 @@ async fn serve(config: &Config, mut stopping: Stopping, out: &Out) -> Result<(),
     // All three listen before anything is said to be ready; a taken port stops the start.
     let api = listen("the API", config.listen.api, &http).await?;
     let admin = listen("operators", config.listen.admin, &http).await?;
+    let metrics = Metrics::install().unwrap_or_else(|_| Metrics::detached());
+    // Goes on for longer than the rest, so that what the end brings goes out too.
+    let feeding = Shutdown::default();
+    let feeds = Arc::new(start_feeds(config, &foundation, &feeding)?);
     let gateway = Arc::new(start_gateway(config, &foundation).await?);
     tell_where(config, &foundation.identity, &api)
         .map_err(|cause| StartError::DataDir { path: config.data_dir.clone(), cause })?;
     say_where(out, &foundation, [gateway.address(), api.address(), admin.address()]);
 
-    let metrics = Metrics::install().unwrap_or_else(|_| Metrics::detached());
-    // Goes on for longer than the rest, so that what the end brings goes out too.
-    let feeding = Shutdown::default();
-    let feeds = Arc::new(start_feeds(config, &foundation, &feeding)?);
     let Foundation { desk, ledger, clock, .. } = foundation;
     let doors = Arc::new(Doors {
         desk: Arc::clone(&desk),

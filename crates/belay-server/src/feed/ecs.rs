@@ -141,7 +141,7 @@ fn class(action: &str, fields: &Map<String, Value>) -> (&'static str, &'static [
         "grant_extended" | "grant_narrowed" => ("iam", &["admin", "change"]),
         "target_added" | "rule_added" | "mask_added" => ("configuration", &["creation"]),
         "target_removed" | "rule_removed" | "mask_removed" => ("configuration", &["deletion"]),
-        "policy_changed" => ("configuration", &["change"]),
+        "policy_changed" | "configuration_changed" => ("configuration", &["change"]),
         _ if action.starts_with("ledger_") => ("configuration", &["change"]),
         "connection_ended" | "session_ended" => ("session", &["end"]),
         "plan_applied" | "change_kept" | "change_committed" | "change_reverted" => ("database", &["change"]),
@@ -164,6 +164,8 @@ fn bound_text(action: &str, fields: &mut Map<String, Value>, detail: Detail) {
     }
     let Some(Value::String(mut text)) = fields.remove("text") else { return };
     if detail.statements == Statements::None {
+        // It may quote the text.
+        fields.remove("because");
         return;
     }
     let length = text.len();
@@ -335,8 +337,10 @@ mod tests {
 
     #[test]
     fn texts_are_left_out_or_cut_where_that_is_asked_for() {
-        let none = mapped(statement("SELECT 'secret'", None), Detail { statements: Statements::None, ..ALL });
-        assert!(!none.to_string().contains("secret"));
+        let refused = statement("SELECT 'secret'", Some(Code::WriteInReadOnly));
+        let none = mapped(refused, Detail { statements: Statements::None, ..ALL });
+        assert!(!none.to_string().contains("secret") && !none.to_string().contains("reads only"));
+        assert_eq!(none["event"]["code"], "BLY-1001");
         let cut = mapped(statement("SELECT 'äö'", None), Detail { statement_bytes: 9, ..ALL });
         assert_eq!((&cut["belay"]["text"], &cut["belay"]["text_bytes"]), (&json!("SELECT '"), &json!(13)));
         let long = "x".repeat(100_000);

@@ -47,7 +47,7 @@ impl Http {
                 .header(signature::HEADER, sign(secret.expose_secret(), &body, self.clock.now())),
             Kind::Otlp => post.header("content-type", "application/json"),
         };
-        let answer = post.body(body).send().await.map_err(|error| told(error))?;
+        let answer = post.body(body).send().await.map_err(told)?;
         let status = answer.status();
         if !status.is_success() {
             return Err(format!("the receiver answered {}", status.as_u16()));
