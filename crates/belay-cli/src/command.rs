@@ -26,6 +26,7 @@ pub(crate) mod review;
 pub(crate) mod revoke;
 pub(crate) mod rule;
 pub(crate) mod server;
+pub(crate) mod session;
 pub(crate) mod sessions;
 pub(crate) mod target;
 pub(crate) mod user;
@@ -56,6 +57,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<ExitCode, Failure> {
         Command::Revert(args) => return revert::run(&args, out).await,
         Command::Psql(args) => return psql::run(&args, out).await,
         Command::Connect(args) => connect::run(&args, out).await?,
+        Command::Session(args) => session::run(args, out).await?,
         Command::Sessions(args) => sessions::run(args, out).await?,
         Command::Target(args) => target::run(args, out).await?,
         Command::User(args) => user::run(args, out).await?,

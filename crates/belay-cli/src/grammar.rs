@@ -95,6 +95,8 @@ pub(crate) enum Command {
     Psql(command::psql::Args),
     /// Connection settings for any other client
     Connect(command::connect::Args),
+    /// One session: tail, replay
+    Session(command::session::Args),
     /// Sessions: list, end
     Sessions(command::sessions::Args),
     /// Targets: add, ls, show, check, rm

@@ -24,6 +24,7 @@ mod reversible_table;
 mod reviewed;
 mod robustness;
 mod scope;
+mod session_watched;
 mod searched;
 mod typed_writes;
 mod writes;
