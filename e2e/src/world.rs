@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
-use testkit::{Belay, Outcome, Postgres, SAMPLE_DATABASE, Ticket, until};
+use testkit::{Belay, Builder, Outcome, Postgres, SAMPLE_DATABASE, Ticket, until};
 
 /// What nobody may have changed: every row of the sample, and every role and table that is not Belay's.
 const FINGERPRINT: &str = "
@@ -48,9 +48,14 @@ impl World {
 
     /// The target alone: the sample, and a second database of the same server.
     pub fn target() -> Postgres {
+        World::target_of(Postgres::builder())
+    }
+
+    /// The same on a server of these settings.
+    pub fn target_of(how: Builder) -> Postgres {
         // A thread of its own, because the caller may be inside a runtime.
         std::thread::spawn(|| {
-            let postgres = Postgres::start();
+            let postgres = how.start();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 testkit::sample(&postgres).await;

@@ -102,7 +102,28 @@ impl Belay {
 
     /// A gateway without people, targets and rules; only its administrator is logged in.
     pub fn start_empty(configuration: &str) -> Belay {
-        let process = Process::start(binary(), configuration);
+        Belay::of(Process::start(binary(), configuration, None))
+    }
+
+    /// The same as [`Belay::start_with`] with a file system for the ledger, of so many megabytes. `None` where this
+    /// machine lets nobody mount one. It does not outlive the process.
+    pub fn start_on_a_disk(postgres: &Postgres, configuration: &str, megabytes: u32) -> Option<Belay> {
+        let may = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).status();
+        may.is_ok_and(|may| may.success()).then(|| {
+            let belay = Belay::of(Process::start(binary(), configuration, Some(megabytes)));
+            belay.set_up(postgres);
+            belay
+        })
+    }
+
+    /// Runs a shell script where the gateway's file systems are; `$0` is the ledger's.
+    pub fn on_its_disk(&self, script: &str) -> Outcome {
+        let mut enter = Command::new("nsenter");
+        enter.args(["--user", "--mount", "--preserve-credentials", "--target", &self.pid().to_string()]);
+        Outcome::of(enter.args(["sh", "-c", script]).arg(self.data_dir().join("ledger")))
+    }
+
+    fn of(process: Process) -> Belay {
         let ca = fs::read_to_string(process.data_dir().join("ca.pem")).expect("ca.pem");
         let belay = Belay { process, ca };
         belay.run("admin", &["login", "--local", &belay.data_dir().display().to_string()]).ok();
@@ -220,6 +241,11 @@ impl Belay {
     /// Starts it again in the same folder. Panics if it is running.
     pub fn restart(&self) {
         self.process.launch();
+    }
+
+    /// Starts it and kills it after so long, wherever its start is by then.
+    pub fn restart_and_kill(&self, after: Duration) {
+        self.process.launch_and_kill(after);
     }
 
     /// Stops it in good order, and returns its exit code.

@@ -8,6 +8,8 @@
 mod belay;
 mod bypass;
 mod certificate;
+mod dice;
+mod ledger;
 mod port;
 mod postgres;
 mod sample;
@@ -16,6 +18,8 @@ mod wait;
 pub use belay::{Belay, Outcome, Ticket, binary};
 pub use bypass::{Bypass, Prepare};
 pub use certificate::Certificates;
+pub use dice::Dice;
+pub use ledger::LedgerFiles;
 pub use port::free_port;
 pub use postgres::{Builder, Postgres};
 pub use sample::{SAMPLE_DATABASE, sample};

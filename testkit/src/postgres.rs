@@ -129,6 +129,11 @@ impl Postgres {
         std::fs::read_to_string(self.cluster.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// The server's own folder, `data_directory`.
+    pub fn data_dir(&self) -> PathBuf {
+        self.cluster.folder.path().join("data")
+    }
+
     /// URL of the superuser and the database `postgres`.
     pub fn superuser_url(&self) -> String {
         self.url(self.superuser(), self.password(), "postgres")

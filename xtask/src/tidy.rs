@@ -14,8 +14,7 @@ const CRATES: &str = "crates";
 const OTHERS: [&str; 6] = ["testkit", "e2e", "bench", "walk", "xtask", "fuzz"];
 
 /// The crates that do no IO and read no clock.
-const PURE: [&str; 6] =
-    ["belay-model", "belay-policy", "belay-access", "belay-change", "belay-ledger", "belay-report"];
+const PURE: [&str; 6] = ["belay-model", "belay-policy", "belay-access", "belay-change", "belay-ledger", "belay-report"];
 
 /// One broken rule at one place.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use crate::diff;
 use crate::output::Row;
 use belay_web::shape::{
-    ApiToken, AuditEntry, Bounds, Grant, KeptChange, Mask, MaskSuggestion, Plan, Request, Rule, Session, Target, User,
-    Verification,
+    ApiToken, AuditEntry, Bounds, Grant, KeptChange, Mask, MaskSuggestion, Plan, RecordProof, Request, Rule, Session,
+    Target, User, Verification,
 };
 
 fn plain(value: Option<&impl ToString>) -> String {
@@ -293,8 +293,16 @@ impl Row for AuditEntry {
     }
 }
 
+impl Row for RecordProof {
+    const COLUMNS: &'static [&'static str] = &["seq", "record", "proof"];
+    fn cells(&self) -> Vec<String> {
+        vec![self.seq.to_string(), self.record.clone(), self.proof.clone()]
+    }
+}
+
 impl Row for Verification {
-    const COLUMNS: &'static [&'static str] = &["intact", "records", "segments", "bytes", "position", "damage", "known"];
+    const COLUMNS: &'static [&'static str] =
+        &["intact", "records", "segments", "bytes", "position", "damage", "known", "checkpoints", "signed"];
     fn cells(&self) -> Vec<String> {
         vec![
             yes(self.intact),
@@ -304,6 +312,8 @@ impl Row for Verification {
             self.position.clone(),
             plain(self.damage.as_ref()),
             self.known.map(yes).unwrap_or_default(),
+            self.checkpoints.to_string(),
+            plain(self.signed.as_ref()),
         ]
     }
 }

@@ -206,6 +206,12 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         replaces: Option<String>,
     },
+    /// The server was started with another configuration than before: SHA-256 over its settings, and the names of those
+    /// that are set.
+    ConfigurationChanged {
+        hash: String,
+        settings: Vec<String>,
+    },
     RequestMade {
         request: RequestId,
         resources: Vec<Resource>,
@@ -456,6 +462,7 @@ impl EventKind {
             EventKind::RuleAdded { .. } => "rule_added",
             EventKind::RuleRemoved { .. } => "rule_removed",
             EventKind::PolicyChanged { .. } => "policy_changed",
+            EventKind::ConfigurationChanged { .. } => "configuration_changed",
             EventKind::LedgerKeyAdded { .. } => "ledger_key_added",
             EventKind::RequestMade { .. } => "request_made",
             EventKind::RequestRefused { .. } => "request_refused",

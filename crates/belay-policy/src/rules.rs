@@ -37,11 +37,12 @@ pub enum Action {
     ApplyPlan,
     Revert,
     ReadLedger,
+    ChangeLedgerKey,
 }
 
 impl Action {
     /// Every action, in the order of the table.
-    pub const ALL: [Action; 27] = [
+    pub const ALL: [Action; 28] = [
         Action::SeeUsers,
         Action::ChangeUsers,
         Action::SetPassword,
@@ -69,6 +70,7 @@ impl Action {
         Action::ApplyPlan,
         Action::Revert,
         Action::ReadLedger,
+        Action::ChangeLedgerKey,
     ];
 
     /// The action in words that complete "may not ...".
@@ -101,6 +103,7 @@ impl Action {
             Action::ApplyPlan => "apply plans",
             Action::Revert => "revert changes",
             Action::ReadLedger => "read the ledger",
+            Action::ChangeLedgerKey => "change the ledger's key",
         }
     }
 }
@@ -183,6 +186,7 @@ pub fn reach(role: Option<Role>, action: Action) -> Reach {
             | Action::UseApiTokens
             | Action::ChangeTargets
             | Action::ChangeRules
+            | Action::ChangeLedgerKey
             | Action::SeeRequests
             | Action::SeeGrants
             | Action::SeeSessions

@@ -3,7 +3,7 @@
 use crate::cancel::CancelRoute;
 use crate::channel_binding::end_point_hash;
 use crate::target_tls::TargetTls;
-use crate::wire::{CancelKey, error_fields, passed_on, query};
+use crate::wire::{CancelKey, OWN, error_fields, own_query, passed_on};
 use belay_engine::{Refusal, Stream, Upstream};
 use belay_model::{Code, Target};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -121,7 +121,7 @@ async fn connect(upstream: &Upstream, start: &Startup, failed: bool) -> Result<D
     if guarded && !parameters.iter().any(|(name, value)| name == "default_transaction_read_only" && value == "on") {
         return Err(DialError::Unexpected("it did not confirm the read-only default"));
     }
-    let path = if guarded { ask(&mut wire, SEARCH_PATH).await? } else { String::new() };
+    let path = if guarded { ask(&mut wire, &format!("{SEARCH_PATH}{OWN}")).await? } else { String::new() };
     if failed {
         fail_transaction(&mut wire).await?;
     }
@@ -283,9 +283,9 @@ async fn ready(wire: &mut Wire) -> Result<Greeting, DialError> {
 
 /// Puts the connection into a failed transaction. PostgreSQL itself then refuses everything until ROLLBACK.
 async fn fail_transaction(wire: &mut Wire) -> Result<(), DialError> {
-    exchange(wire, query("BEGIN"), b'T').await?;
+    exchange(wire, own_query("BEGIN"), b'T').await?;
     let text = crate::wire::refusal_text(Code::CutInTransaction);
-    exchange(wire, query(&text), b'E').await
+    exchange(wire, own_query(&text), b'E').await
 }
 
 /// Sends a query and reads up to ReadyForQuery, which must say `status`.

@@ -10,10 +10,10 @@ mod options;
 mod read;
 mod startup;
 
-pub use build::{Report, Severity};
+pub use build::{OWN, Report, Severity};
 pub use build::{
     authentication, backend_key, command_complete, command_in_batch, describe_portal, error_response,
-    negotiate_version, notice_response, parameter_status, parse_unnamed, passed_on, query, ready_for_query,
+    negotiate_version, notice_response, own_query, parameter_status, parse_unnamed, passed_on, query, ready_for_query,
     refusal_text,
 };
 pub use field::{Fields, error_fields};

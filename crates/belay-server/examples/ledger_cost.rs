@@ -1,18 +1,23 @@
 //! What a record costs: `cargo run --release -p belay-server --example ledger_cost [DIRECTORY]`.
 //!
 //! Prints the processor time of encoding alone, of giving an event to the ledger at 15,000 a second and as fast as it
-//! goes (both with the writer's share and the kernel's), and the latency of a durable record.
+//! goes (both with the writer's share and the kernel's), the latency of a durable record, how many are made durable in
+//! a second when many wait at a time, what each takes on the disk, and how fast all of it is verified.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that fails has nothing to report")]
 
 use belay_ledger::{Encoder, Position};
 use belay_model::{Effect, Event, EventKind, GrantId, Named, Timestamp};
-use belay_server::ledger::Ledger;
+use belay_server::ledger::{Ledger, read};
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const RECORDS: u32 = 500_000;
+/// How many wait for their record at a time, as connections that write do, and how many records each of them makes.
+const WAITING: u32 = 256;
+const EACH: u32 = 400;
 /// The kernel counts processor time in hundredths of a second.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -30,8 +35,10 @@ fn main() {
         paced(&ledger, &text).await;
         flat_out(&ledger, &text).await;
         durable(&ledger, &text).await;
+        durable_together(&ledger, &text).await;
     });
     ledger.close().unwrap();
+    verify(&dir);
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
@@ -111,6 +118,39 @@ async fn durable(ledger: &Ledger, text: &Arc<str>) {
         "durable, one at a time: median {} us, 99th percentile {} us",
         each[250].as_micros(),
         each[495].as_micros()
+    );
+}
+
+async fn durable_together(ledger: &Ledger, text: &Arc<str>) {
+    let (before, since) = (ledger.counters(), Instant::now());
+    let each = |place: u32| async move {
+        for number in 0..EACH {
+            ledger.record_durable(event(place * EACH + number, text)).await.unwrap();
+        }
+    };
+    futures_util::future::join_all((0..WAITING).map(each)).await;
+    let (after, took) = (ledger.counters(), since.elapsed());
+    let (records, syncs) = (after.records - before.records, after.syncs - before.syncs);
+    println!(
+        "durable, {WAITING} at a time: {:.0} events a second in {syncs} synced groups of {}; {} bytes an event on the disk",
+        f64::from(WAITING * EACH) / took.as_secs_f64(),
+        records / syncs.max(1),
+        (after.bytes - before.bytes) / records.max(1)
+    );
+}
+
+fn verify(dir: &Path) {
+    let since = Instant::now();
+    let report = read::verify(dir, &read::Against::default()).unwrap();
+    let took = since.elapsed();
+    assert!(report.is_intact());
+    let second = |number: u64| u128::from(number) * 1_000_000 / took.as_micros().max(1);
+    println!(
+        "verifying {} records of {} MB: {} records a second, {} MB a second",
+        report.records,
+        report.bytes / 1_000_000,
+        second(report.records),
+        second(report.bytes / 1_000_000)
     );
 }
 

@@ -5,13 +5,17 @@
 
 mod bounded;
 mod events;
+mod identity;
 mod load;
 mod reference;
+mod witness;
 
 pub use bounded::Bounded;
 pub use events::{Destination, EventOutput, Http, Start, Statements, Transport};
+pub use identity::Identity;
 pub use load::ConfigError;
 pub use reference::Reference;
+pub use witness::{Witness, WitnessPlace};
 
 use crate::policy_files::PolicyFiles;
 use crate::vault::Keeping;
@@ -44,10 +48,14 @@ pub struct Config {
     pub notify: Option<Notify>,
     /// Whom the ledger's events go to.
     pub events: Vec<EventOutput>,
+    /// Who keeps the ledger's checkpoints.
+    pub witnesses: Vec<Witness>,
     /// How sessions behave.
     pub sessions: Sessions,
     /// Where policies come from.
     pub policy: PolicyFiles,
+    /// What the ledger knows it by.
+    pub identity: Identity,
 }
 
 /// Where people are told things, with its secrets read.
@@ -81,6 +89,8 @@ pub(crate) struct File {
     notify: Option<NotifyFile>,
     /// Whom the ledger's events go to: one section for each.
     events: Vec<events::EventsFile>,
+    /// Who keeps the ledger's checkpoints where this machine cannot take them back: one section for each.
+    witness: Vec<witness::WitnessFile>,
     /// How sessions behave.
     sessions: Sessions,
     /// Policies in Cedar: who may ask for what, who approves it, what is granted at once.
@@ -146,6 +156,8 @@ pub struct Limits {
 pub struct LedgerFiles {
     /// A new file is begun after so many bytes.
     pub segment_bytes: Bounded<65_536, 1_073_741_824, 67_108_864>,
+    /// How many seconds a record may be without a signature over it.
+    pub checkpoint_seconds: Bounded<1, 3_600, 5>,
 }
 
 /// What is kept of writes, so that they can be given back.

@@ -8,19 +8,30 @@
 //! tries once a second to come up again. What was accepted and not yet synced stays in memory and is written first
 //! then; what somebody waited for is not, because that caller was told that it was not stored.
 
+pub mod account;
+pub mod checkpoint;
+pub mod proof;
 mod queue;
 pub mod read;
 mod recover;
+pub mod seal;
 pub mod search;
 mod segment;
+pub mod signer;
+pub mod tiles;
+mod truncated;
+mod unfinished;
+pub mod witness;
 mod writer;
 
-pub use recover::{Truncated, Unfinished};
 pub use segment::LedgerError;
+pub use truncated::Truncated;
+pub use unfinished::Unfinished;
 
 use belay_ledger::Position;
 use belay_model::Event;
 use queue::{Bounds, Queue, Rejected};
+use recover::Recovery;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,8 +74,10 @@ pub struct Opened {
     pub position: Position,
     /// The end of an append that a crash cut short, which was taken off.
     pub truncated: Option<Truncated>,
-    /// Connections that came and did not end: their gateway stopped without a word. Only the last two segments are
-    /// looked at.
+    /// What was taken off by this start, and by earlier ones that did not come to record it. To be recorded, and then
+    /// to be forgotten with [`Ledger::forget_truncated`].
+    pub unrecorded: Vec<String>,
+    /// Connections that came and did not end: their gateway stopped without a word.
     pub unfinished: Vec<Unfinished>,
 }
 
@@ -114,23 +127,35 @@ impl Ledger {
     pub fn open_with(settings: &Settings) -> Result<(Ledger, Opened), LedgerError> {
         let lock = segment::lock(&settings.dir)?;
         let recovery = recover::recover(&settings.dir)?;
-        let opened =
-            Opened { position: recovery.position, truncated: recovery.truncated, unfinished: recovery.unfinished };
+        let failed = |source| LedgerError::Io { path: settings.dir.clone(), source };
+        let unrecorded = truncated::noted(&settings.dir).map_err(failed)?;
+        let Recovery { position, truncated, connections, tail } = recovery;
+        let unfinished = connections.unfinished();
+        let opened = Opened { position, truncated, unrecorded, unfinished };
         let bounds = Bounds { events: settings.queue_events.max(1), bytes: settings.queue_bytes.max(1) };
         let queue = Arc::new(Queue::new(bounds, settings.group));
         let writer =
-            Writer::new(Arc::clone(&queue), lock, settings.dir.clone(), settings.segment_bytes, recovery.tail)?;
-        let thread = std::thread::Builder::new()
-            .name("ledger".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|source| LedgerError::Io { path: settings.dir.clone(), source })?;
+            Writer::new(Arc::clone(&queue), lock, settings.dir.clone(), settings.segment_bytes, tail, connections)?;
+        let thread =
+            std::thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(failed)?;
         let inner = Inner { queue, dir: settings.dir.clone(), thread: Mutex::new(Some(thread)) };
         Ok((Ledger { inner: Arc::new(inner) }, opened))
+    }
+
+    /// What was taken off at the start is on the record.
+    pub fn forget_truncated(&self) -> Result<(), LedgerError> {
+        let dir = self.dir();
+        truncated::forget(dir).map_err(|source| LedgerError::Io { path: dir.to_owned(), source })
     }
 
     /// Where its files are, for [`read`].
     pub fn dir(&self) -> &Path {
         &self.inner.dir
+    }
+
+    /// What is on the disk.
+    pub fn position(&self) -> Position {
+        self.inner.queue.durable()
     }
 
     /// Whether events are taken. One atomic load.

@@ -192,7 +192,7 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-fn read_key(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, SecretError> {
+pub(crate) fn read_key(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, SecretError> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -209,7 +209,7 @@ fn read_key(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, SecretError> {
     Ok(Some(key))
 }
 
-fn make_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, SecretError> {
+pub(crate) fn make_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, SecretError> {
     let key = Zeroizing::new(random::<32>()?);
     write_private(path, key.as_ref()).map_err(|error| file_error(path, &error))?;
     Ok(key)
@@ -226,7 +226,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     }
 }
 
-fn file_error(path: &Path, error: &std::io::Error) -> SecretError {
+pub(crate) fn file_error(path: &Path, error: &std::io::Error) -> SecretError {
     SecretError::File { file: path.display().to_string(), detail: error.to_string() }
 }
 

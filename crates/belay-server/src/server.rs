@@ -6,6 +6,7 @@
 use crate::config::Config;
 use crate::desk::{Clock, Desk, DeskError, Recorder, SystemClock, Unrecorded};
 use crate::feed::FeedError;
+use crate::ledger::seal::{SealError, Sealer, Sealing};
 use crate::ledger::{Ledger, LedgerError, Opened, Settings};
 use crate::policy_files::PolicyError;
 use crate::tls::{ServerIdentity, TlsError};
@@ -16,7 +17,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Where the ledger is, in the data directory.
 pub const LEDGER_DIR: &str = "ledger";
@@ -40,6 +41,9 @@ pub enum StartError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The signatures over the ledger.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// The store.
     #[error(transparent)]
     Store(#[from] DeskError),
@@ -78,6 +82,8 @@ pub struct Foundation {
     pub desk: Arc<Desk>,
     /// The ledger.
     pub ledger: Ledger,
+    /// Who signs it.
+    pub sealer: Arc<Sealer>,
     /// What was found in it.
     pub opened: Opened,
     /// The clock.
@@ -103,9 +109,12 @@ impl Foundation {
         let started = EventKind::ServerStarted { version: version.to_owned() };
         let start = ledger.record_durable(Event::new(clock.now(), started)).await;
         start.map_err(|down| StartError::Unrecorded(down.why))?;
+        record_truncated(&ledger, &opened, &*clock).await?;
+        let sealer = Arc::new(start_sealer(config, &ledger, &*clock).await?);
+        desk.record_configuration(&config.identity).await?;
         desk.record_policies().await?;
         let first_token = desk.bootstrap().await?;
-        Ok(Foundation { desk: Arc::new(desk), ledger, opened, clock, identity, first_token })
+        Ok(Foundation { desk: Arc::new(desk), ledger, sealer, opened, clock, identity, first_token })
     }
 }
 
@@ -126,11 +135,24 @@ fn check_store_is_there(dir: &Path, opened: &Opened) -> Result<(), StartError> {
     if records > 0 && !is_there { Err(StartError::StoreLost { path, records }) } else { Ok(()) }
 }
 
-/// Records the end and closes the ledger. What could not be written is in the error.
-pub async fn close(ledger: Ledger, clock: &dyn Clock) -> Result<(), Arc<str>> {
+/// Records what this start, or an earlier one that was cut short, took off the ledger's end.
+async fn record_truncated(ledger: &Ledger, opened: &Opened, clock: &dyn Clock) -> Result<(), StartError> {
+    for what in &opened.unrecorded {
+        let recovered = Event::new(clock.now(), EventKind::Recovered { what: what.clone() });
+        ledger.record_durable(recovered).await.map_err(|down| StartError::Unrecorded(down.why))?;
+    }
+    Ok(ledger.forget_truncated()?)
+}
+
+/// Records the end, signs it and closes the ledger. What could not be written is in the error.
+pub async fn close(ledger: Ledger, sealer: Arc<Sealer>, clock: &dyn Clock) -> Result<(), Arc<str>> {
     let event = Event::new(clock.now(), EventKind::ServerStopped);
     ledger.record_durable(event).await.map_err(|down| down.why)?;
-    let closed = tokio::task::spawn_blocking(move || ledger.close()).await;
+    let closed = tokio::task::spawn_blocking(move || {
+        sealer.stop();
+        ledger.close()
+    })
+    .await;
     closed.map_err(|_| Arc::from("closing it failed"))?.map_err(|down| down.why)
 }
 
@@ -147,6 +169,21 @@ async fn open_ledger(config: &Config) -> Result<(Ledger, Opened), StartError> {
     let failed =
         |cause: tokio::task::JoinError| StartError::DataDir { path, cause: io::Error::other(cause.to_string()) };
     Ok(opened.map_err(failed)??)
+}
+
+/// A new key is in the ledger before it signs anything.
+async fn start_sealer(config: &Config, ledger: &Ledger, clock: &dyn Clock) -> Result<Sealer, StartError> {
+    let interval = Duration::from_secs(u64::from(config.ledger.checkpoint_seconds.get()));
+    let how = Sealing { data_dir: config.data_dir.clone(), interval };
+    let of = ledger.clone();
+    let started = tokio::task::spawn_blocking(move || Sealer::start(&of, &how)).await;
+    let sealer = started.map_err(|_| StartError::Seal(SealError::Stopped))??;
+    if let Some(key) = &sealer.new_key {
+        let added = EventKind::LedgerKeyAdded { key: key.to_string(), replaces: None };
+        let recorded = ledger.record_durable(Event::new(clock.now(), added)).await;
+        recorded.map_err(|down| StartError::Unrecorded(down.why))?;
+    }
+    Ok(sealer)
 }
 
 /// The desk's door to the ledger.

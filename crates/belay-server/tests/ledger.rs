@@ -163,7 +163,7 @@ async fn segments_rotate_and_stay_one_chain() {
     }
     ledger.close().unwrap();
     assert!(segments(dir.path()).len() > 2);
-    let report = read::verify(dir.path()).unwrap();
+    let report = read::verify(dir.path(), &read::Against::default()).unwrap();
     assert!(report.is_intact(), "{report:?}");
     assert_eq!((report.records, report.segments), (60, segments(dir.path()).len() as u64));
     let (ledger, opened) = Ledger::open_with(&small(dir.path(), 4_000)).unwrap();
@@ -173,7 +173,9 @@ async fn segments_rotate_and_stay_one_chain() {
         read::events(dir.path(), 58).unwrap().map(|record| record.unwrap().seq).collect::<Vec<_>>(),
         [58, 59, 60]
     );
-    assert!(read::verify_against(dir.path(), opened.position).unwrap().is_intact());
+    assert!(
+        read::verify(dir.path(), &read::Against { position: Some(opened.position), trust: None }).unwrap().is_intact()
+    );
 }
 
 /// Sixty records in several segments.
@@ -190,23 +192,23 @@ async fn written() -> tempfile::TempDir {
 #[tokio::test]
 async fn a_removed_segment_and_a_rewritten_past_are_found() {
     let dir = written().await;
-    let position: Position = read::verify(dir.path()).unwrap().position.parse().unwrap();
+    let position: Position = read::verify(dir.path(), &read::Against::default()).unwrap().position.parse().unwrap();
     let files = segments(dir.path());
     let aside = dir.path().join("aside");
 
     std::fs::rename(&files[1], &aside).unwrap();
-    let damage = read::verify(dir.path()).unwrap().damage.unwrap();
+    let damage = read::verify(dir.path(), &read::Against::default()).unwrap().damage.unwrap();
     assert!(damage.what.contains("does not continue the one before it"), "{damage:?}");
     std::fs::rename(&aside, &files[1]).unwrap();
 
     std::fs::rename(&files[0], &aside).unwrap();
-    assert!(!read::verify(dir.path()).unwrap().is_intact());
+    assert!(!read::verify(dir.path(), &read::Against::default()).unwrap().is_intact());
     std::fs::rename(&aside, &files[0]).unwrap();
 
     let last = files.last().unwrap();
     std::fs::rename(last, &aside).unwrap();
-    assert!(read::verify(dir.path()).unwrap().is_intact());
-    let report = read::verify_against(dir.path(), position).unwrap();
+    assert!(read::verify(dir.path(), &read::Against::default()).unwrap().is_intact());
+    let report = read::verify(dir.path(), &read::Against { position: Some(position), trust: None }).unwrap();
     assert_eq!((report.known, report.is_intact()), (Some(false), false));
 }
 

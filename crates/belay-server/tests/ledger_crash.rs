@@ -100,7 +100,7 @@ fn whatever_was_durable_survives_twenty_kills_and_the_ledger_reopens() {
         let durable = reader.join().unwrap();
         let (ledger, _) = Ledger::open(dir.path()).unwrap();
         ledger.close().unwrap();
-        let report = read::verify(dir.path()).unwrap();
+        let report = read::verify(dir.path(), &read::Against::default()).unwrap();
         assert!(report.is_intact(), "kill {kill}: {report:?}");
         let stored: std::collections::HashSet<u64> =
             read::events(dir.path(), 0).unwrap().filter_map(|record| number_of(&record.unwrap().event)).collect();
@@ -153,7 +153,7 @@ async fn fill_and_free(dir: &Path, free: impl FnOnce()) {
     // It tries, and stays down while the disk is full.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert!(!ledger.is_up() && ledger.counters().failures >= 2, "{:?}", ledger.counters());
-    assert!(read::verify(dir).unwrap().is_intact());
+    assert!(read::verify(dir, &read::Against::default()).unwrap().is_intact());
 
     free();
     until_up(&ledger).await;
@@ -168,7 +168,7 @@ async fn fill_and_free(dir: &Path, free: impl FnOnce()) {
     assert!(!numbers.contains(&1_000_001) && !numbers.contains(&1_000_002));
     let said = stored.iter().any(|event| matches!(&event.kind, EventKind::Recovered { what } if what.starts_with("the ledger could not be written for")));
     assert!(said, "the outage is not in the ledger");
-    assert!(read::verify(dir).unwrap().is_intact());
+    assert!(read::verify(dir, &read::Against::default()).unwrap().is_intact());
 }
 
 #[test]

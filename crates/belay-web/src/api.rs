@@ -3,11 +3,13 @@
 //! A handler parses, calls the desk once, and shapes the answer. It decides nothing.
 
 mod access;
+mod account;
 mod audit;
 mod changes;
 mod events;
 mod gateway;
 mod grants;
+mod ledger_key;
 mod login;
 mod masks;
 mod plans;
@@ -81,6 +83,8 @@ fn parts() -> (Router<Arc<Doors>>, OpenApi) {
         .merge(sessions::routes())
         .merge(events::routes())
         .merge(audit::routes())
+        .merge(account::routes())
+        .merge(ledger_key::routes())
         .split_for_parts();
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     described.components.get_or_insert_default().add_security_scheme("bearer", bearer);

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use belay_server::desk::{Clock, Desk};
 use belay_server::feed::Feeds;
 use belay_server::ledger::Ledger;
+use belay_server::ledger::seal::Sealer;
 use belay_server::listen::Gateway;
 use std::sync::{Arc, Weak};
 
@@ -14,6 +15,8 @@ pub struct Doors {
     pub desk: Arc<Desk>,
     /// The ledger, for reading.
     pub ledger: Ledger,
+    /// Who signs it.
+    pub sealer: Arc<Sealer>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Connections that are open now, and the control sides of the targets. Weak, because the gateway stops before

@@ -9,6 +9,7 @@ mod change;
 mod events;
 mod gateway;
 mod grant;
+mod ledger_key;
 mod mask;
 mod person;
 mod request;
@@ -27,6 +28,7 @@ pub use change::{
 pub use events::EventOutput;
 pub use gateway::{Gateway, Me};
 pub use grant::{Extend, Grant, GrantToken, Narrow, Review};
+pub use ledger_key::{LedgerCheckpoint, LedgerKey, RecordProof};
 pub use mask::{Mask, MaskOfGrant, MaskSuggestion, NewMask};
 pub use person::{ApiToken, LoggedIn, Login, NewApiToken, NewUser, Password, User, UserChange, UserWithToken};
 pub use request::{Deny, GrantOfRequest, NewRequest, Request};

@@ -81,6 +81,7 @@ impl Server {
         let doors = Arc::new(Doors {
             desk: foundation.desk,
             ledger: foundation.ledger,
+            sealer: foundation.sealer,
             clock: foundation.clock,
             gateway: Arc::downgrade(&gateway),
             feeds: Arc::default(),

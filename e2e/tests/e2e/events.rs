@@ -2,12 +2,14 @@
 
 mod receiver;
 
-use e2e::World;
+use crate::ledger_down::{ledger_bytes, limit_files};
+use e2e::{Raw, World};
 use receiver::{Mood, SECRET, Taken, collector, datagrams, syslog, syslog_over_tls, webhook};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::time::Duration;
 use tempfile::TempDir;
-use testkit::{Belay, Certificates, Ticket, until};
+use testkit::{Belay, Certificates, SAMPLE_DATABASE, Ticket, until};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -26,8 +28,11 @@ fn assert_complete(belay: &Belay, taken: &Taken, who: &str) {
     assert!(until(PATIENCE, all), "{who}: {:?} of {} came\n{}", taken.numbers(), expected.len(), belay.log());
     let numbers = taken.numbers();
     assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{who}: not in order: {numbers:?}");
+    let mut ids = HashMap::new();
     for event in taken.all() {
         let number = usize::try_from(event["event"]["sequence"].as_u64().unwrap()).unwrap();
+        let id = event["event"]["id"].as_str().unwrap().to_owned();
+        assert_eq!(ids.entry(number).or_insert_with(|| id.clone()), &id, "{who}: record {number} came in two forms");
         if let Some(kind) = expected.get(number) {
             assert_eq!(event["event"]["action"].as_str(), Some(kind.as_str()), "{who}");
         }
@@ -79,6 +84,37 @@ fn a_webhook_that_fails_now_and_then_gets_every_record_in_order_across_a_killed_
     let caught_up = || world.belay.run("admin", &["doctor"]).out.contains("events to hook: webhook, ");
     assert!(until(PATIENCE, caught_up), "{}", world.belay.run("admin", &["doctor"]).out);
     assert!(!world.belay.run("alice", &["doctor"]).out.contains("hook"), "only for those who may read the ledger");
+}
+
+#[test]
+fn nothing_goes_out_that_a_full_disk_kept_from_the_ledger() {
+    let (port, taken) = webhook(&[Mood::Takes]);
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::start_with(&format!(
+        "[[events]]\nname = \"hook\"\nto = \"http://127.0.0.1:{port}/\"\nsecret = \"file:{}\"\n",
+        secret_file(&dir)
+    ));
+    let ticket = world.belay.grant(&["public.*"], "30m");
+    let mut raw = Raw::log_in(&world.belay, &ticket, SAMPLE_DATABASE);
+    // The ledger must be the largest file, so that the limit meets it first.
+    let padding = "x".repeat(60_000);
+    let padded = format!("SELECT 1 /* {padding} */");
+    for _ in 0..150 {
+        assert_eq!(raw.tags(&padded), "TDCZ");
+    }
+    for round in 0..3 {
+        std::thread::sleep(Duration::from_millis(300));
+        // Some of what comes next fits, and the rest does not.
+        limit_files(&world, &(ledger_bytes(&world) + 150_000).to_string());
+        let refused = until(Duration::from_secs(20), || raw.query(&padded).iter().any(|message| message.tag == b'E'));
+        assert!(refused, "statements still pass in round {round}");
+        limit_files(&world, "unlimited");
+        assert!(until(Duration::from_secs(10), || raw.tags("SELECT 1") == "TDCZ"), "statements do not pass again");
+    }
+    assert_complete(&world.belay, &taken, "webhook");
+    let last = taken.all().into_iter().max_by_key(|event| event["event"]["sequence"].as_u64()).unwrap();
+    let position = last["belay"]["position"].as_str().unwrap();
+    assert_eq!(world.belay.json("admin", &["audit", "verify", "--position", position])["known"], true);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod budgets;
 mod end_of_grant;
 mod events;
+mod exactness;
 mod gateway_killed;
 mod ledger_down;
 mod main_job;
@@ -24,7 +25,8 @@ mod reversible_table;
 mod reviewed;
 mod robustness;
 mod scope;
-mod session_watched;
 mod searched;
+mod session_watched;
+mod signed;
 mod typed_writes;
 mod writes;

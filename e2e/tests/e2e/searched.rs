@@ -48,6 +48,7 @@ fn a_search_finds_the_same_at_the_server_in_its_files_and_in_a_copy() {
         (&format!("request:{}", request["id"].as_str().unwrap()), 3),
         ("\"order 41\"", 1),
         ("plan:p_2", 4),
+        ("-who:bob -kind:server_started", 3),
     ] {
         let at = |dir: Option<&Path>, scan: bool| {
             let mut words = vec!["-o", "jsonl", "audit", "search", query];

@@ -9,6 +9,8 @@ mod failing;
 mod planned;
 mod refused;
 mod replayed;
+mod row_keys;
+mod session_report;
 mod transactions;
 
 use e2e::World;

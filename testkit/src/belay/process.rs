@@ -15,6 +15,12 @@ const STOP: Duration = Duration::from_secs(20);
 /// Another process may take a port between the look and the start.
 const ATTEMPTS: usize = 5;
 
+/// Runs the gateway ("$@") with a file system of its own for the ledger ($0): so many megabytes ($1).
+const ON_A_DISK: &str = r#"
+umask 077; mkdir -p "$0" && mount -t tmpfs -o "size=$1m,mode=700" belay-ledger "$0" || exit 1
+shift; trap '' XFSZ; exec "$@"
+"#;
+
 /// Waits until standard input is closed, by Drop or by the kernel when the process that started it is gone. Then it
 /// ends the gateway whose id the file holds, if any, and removes the folder ($0).
 const WATCHDOG: &str = r#"
@@ -31,6 +37,8 @@ rm -rf -- "$0"
 pub(super) struct Process {
     binary: PathBuf,
     folder: TempDir,
+    /// The megabytes of the ledger's own file system, where it has one.
+    disk: Option<u32>,
     pub(super) ports: [u16; 3],
     child: Mutex<Option<Child>>,
     watchdog: Child,
@@ -38,7 +46,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Makes the folder, starts the gateway and waits until it takes connections.
-    pub(super) fn start(binary: &Path, configuration: &str) -> Process {
+    pub(super) fn start(binary: &Path, configuration: &str, disk: Option<u32>) -> Process {
         let folder = TempDir::with_prefix("belay-").expect("a temporary folder");
         let watchdog = Command::new("sh")
             .args(["-c", WATCHDOG])
@@ -48,7 +56,7 @@ impl Process {
             .spawn()
             .expect("sh");
         let mut process =
-            Process { binary: binary.to_owned(), folder, ports: [0; 3], child: Mutex::default(), watchdog };
+            Process { binary: binary.to_owned(), folder, disk, ports: [0; 3], child: Mutex::default(), watchdog };
         for _ in 0..ATTEMPTS {
             process.ports = [free_port(), free_port(), free_port()];
             let [postgres, api, admin] = process.ports;
@@ -92,11 +100,43 @@ impl Process {
         assert!(self.try_launch(), "the gateway did not start again:\n{}", self.log());
     }
 
+    /// Starts it and kills it after so long, wherever it is by then.
+    pub(super) fn launch_and_kill(&self, after: Duration) {
+        assert!(self.child().is_none(), "the gateway runs already");
+        *self.child() = Some(self.spawn());
+        std::thread::sleep(after);
+        self.kill();
+    }
+
     fn try_launch(&self) -> bool {
+        let mut child = self.spawn();
+        let mut gone = None;
+        until(START, || {
+            gone = child.try_wait().expect("wait");
+            gone.is_some() || self.log().contains("belay 0") && self.log().contains("API on https")
+        });
+        if gone.is_some() {
+            return false;
+        }
+        *self.child() = Some(child);
+        true
+    }
+
+    fn spawn(&self) -> Child {
         let log = fs::File::create(self.folder().join("log")).expect("log");
         // A write past a limit on file sizes must be an error, as on a full disk, not a signal.
-        let mut child = Command::new("sh")
-            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+        let mut command = match self.disk {
+            None => Command::new("sh"),
+            Some(_) => Command::new("unshare"),
+        };
+        match self.disk {
+            None => command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]),
+            Some(megabytes) => command
+                .args(["--user", "--map-root-user", "--mount", "sh", "-c", ON_A_DISK])
+                .arg(self.data_dir().join("ledger"))
+                .arg(megabytes.to_string()),
+        };
+        let child = command
             .arg(&self.binary)
             .args(["server", "--config"])
             .arg(self.config_file())
@@ -109,16 +149,7 @@ impl Process {
             .spawn()
             .expect("sh");
         fs::write(self.folder().join("pid"), child.id().to_string()).expect("pid");
-        let mut gone = None;
-        until(START, || {
-            gone = child.try_wait().expect("wait");
-            gone.is_some() || self.log().contains("belay 0") && self.log().contains("API on https")
-        });
-        if gone.is_some() {
-            return false;
-        }
-        *self.child() = Some(child);
-        true
+        child
     }
 
     /// SIGKILL.

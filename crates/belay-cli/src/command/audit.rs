@@ -1,6 +1,9 @@
 //! `belay audit`: reads and proves the ledger.
 
+mod check;
 mod export;
+mod key;
+mod report;
 mod search;
 pub(crate) mod source;
 mod tail;
@@ -32,8 +35,18 @@ enum Act {
     Tail(tail::Args),
     /// Prove that every record is the one that was written
     Verify(verify::Args),
+    /// The public key that signs the ledger
+    Key(key::KeyArgs),
+    /// The newest signed state of the ledger, to be kept elsewhere
+    Checkpoint(key::CheckpointArgs),
+    /// One record with the proof that it is in the ledger
+    Prove(key::ProveArgs),
     /// Records that match, e.g. `who:ann target:orders effect:read since:7d`
     Search(search::Args),
+    /// What one session or one access request was, on one page
+    Report(report::Args),
+    /// Whether such a page is what the ledger's records make it
+    Check(check::Args),
     /// All records that match as CSV, JSON Lines or Parquet
     Export(export::Args),
 }
@@ -42,7 +55,12 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
     match args.act {
         Act::Tail(args) => tail::run(args, out).await,
         Act::Verify(args) => verify::run(args, out).await,
+        Act::Key(args) => key::key(args, out).await,
+        Act::Checkpoint(args) => key::checkpoint(args, out).await,
+        Act::Prove(args) => key::prove(args, out).await,
         Act::Search(args) => search::run(args, out).await,
+        Act::Report(args) => report::run(args, out).await,
+        Act::Check(args) => check::run(&args, out),
         Act::Export(args) => export::run(args, out).await,
     }
 }

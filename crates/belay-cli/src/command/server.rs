@@ -4,6 +4,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::Out;
 use belay_server::config::{Config, ConfigError};
 use belay_server::feed::{FeedParts, Feeds};
+use belay_server::ledger::witness;
 use belay_server::listen::{Gateway, GatewayConfig, GatewayParts};
 use belay_server::metrics::Metrics;
 use belay_server::server::{self, API_FILE, Foundation, StartError};
@@ -91,10 +92,12 @@ async fn serve(config: &Config, mut stopping: Stopping, out: &Out) -> Result<(),
         .map_err(|cause| StartError::DataDir { path: config.data_dir.clone(), cause })?;
     say_where(out, &foundation, [gateway.address(), api.address(), admin.address()]);
 
-    let Foundation { desk, ledger, clock, .. } = foundation;
+    let Foundation { desk, ledger, sealer, clock, .. } = foundation;
+    witness::start(&config.witnesses, &sealer.latest(), &clock);
     let doors = Arc::new(Doors {
         desk: Arc::clone(&desk),
         ledger: ledger.clone(),
+        sealer: Arc::clone(&sealer),
         clock: Arc::clone(&clock),
         gateway: Arc::downgrade(&gateway),
         feeds: Arc::clone(&feeds),
@@ -112,7 +115,7 @@ async fn serve(config: &Config, mut stopping: Stopping, out: &Out) -> Result<(),
     desk.close().await;
     feeding.begin();
     feeds.stopped().await;
-    if let Err(why) = server::close(ledger, &*clock).await {
+    if let Err(why) = server::close(ledger, sealer, &*clock).await {
         tracing::error!("the ledger's last records may be missing: {why}");
     }
     Ok(())
@@ -235,6 +238,9 @@ fn not_started(error: &StartError) -> Failure {
         StartError::Tls(_) => "put the named file right, or move it away to have it made anew",
         StartError::Ledger(_) => {
             "is another server running on this data directory? belay audit verify --dir DIR tells damage"
+        }
+        StartError::Seal(_) => {
+            "keep the files as they are, and compare with a copy: belay audit verify --dir DIR --key ledger.pub"
         }
         StartError::Store(_) => "is another server running on this data directory? nothing was changed",
         StartError::StoreLost { .. } => {

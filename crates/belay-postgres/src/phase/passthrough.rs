@@ -45,7 +45,7 @@ pub(crate) struct Passthrough {
     /// Bytes of the texts in `pending`, and of those answered since it was last empty.
     weight: usize,
     names: Names,
-    /// Portals of this batch whose statement was recorded when it was bound, and its number.
+    /// Portals of this batch whose statement was recorded when it was bound and not executed yet, and its number.
     bound: HashMap<Box<[u8]>, u64>,
     status: TransactionStatus,
     syntax: Syntax,

@@ -37,6 +37,11 @@ impl Recorder {
         self.grant
     }
 
+    /// The number of the last statement.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Whether bind values are kept.
     pub(super) fn keeps_values(&self) -> bool {
         self.keeps_values
@@ -77,7 +82,7 @@ impl Recorder {
         self.ended(running.statement, outcome, transaction, now)
     }
 
-    /// A permitted statement that the target skipped, because one before it in the batch failed.
+    /// A permitted statement that did not run: one before it in the batch failed, or it was bound and not executed.
     pub(super) fn skipped(&self, statement: u64, transaction: TransactionStatus, now: Timestamp) -> Output {
         let outcome = Outcome { rows: None, bytes: None, sqlstate: None, stopped: None, skipped: true, micros: 0 };
         self.ended(statement, outcome, transaction, now)

@@ -20,7 +20,7 @@ mod target;
 mod transcript;
 
 use super::Established;
-use crate::wire::{Report, Severity, query, ready_for_query};
+use crate::wire::{Report, Severity, own_query, ready_for_query};
 use belay_engine::{Connection, Housekeeping, Input, Output, ProtocolError, UpstreamBytes};
 use belay_model::{Denial, Statement, Timestamp, TransactionStatus};
 use belay_policy::Decision;
@@ -193,7 +193,7 @@ impl Connection for Writing {
                 if let Doing::Settling { asking, .. } = &mut self.doing {
                     *asking = true;
                     let sql = String::from_utf8_lossy(&sql).into_owned();
-                    self.own(query(&sql));
+                    self.own(own_query(&sql));
                 }
             }
             Input::Settled(settled) => self.handle_settled(settled, now)?,

@@ -157,6 +157,14 @@ pub fn query(text: &str) -> Bytes {
     })
 }
 
+/// How the gateway's own statements end, so that the target's log tells them from the client's.
+pub const OWN: &str = " /* belay */";
+
+/// A Query of the gateway's own. Its places are those of `text`.
+pub fn own_query(text: &str) -> Bytes {
+    query(&format!("{text}{OWN}"))
+}
+
 /// A Parse of `text` into the unnamed statement.
 pub fn parse_unnamed(text: &str) -> Bytes {
     message(b'P', |body| {
@@ -184,6 +192,7 @@ pub fn command_in_batch(sql: &str) -> Bytes {
     bytes.put(message(b'P', |body| {
         body.extend_from_slice(NAME);
         body.extend_from_slice(sql.as_bytes());
+        body.extend_from_slice(OWN.as_bytes());
         body.put_u8(0);
         body.put_u16(0);
     }));

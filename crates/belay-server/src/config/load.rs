@@ -1,6 +1,8 @@
 //! From the file's text to a [`Config`], or to an error that names file, line and the nearest key.
 
-use super::{Config, Environment, File, Notify, NotifyFile, OwnCertificate, PolicyFolder, Reference, events};
+use super::{
+    Config, Environment, File, Identity, Notify, NotifyFile, OwnCertificate, PolicyFolder, Reference, events, witness,
+};
 use crate::policy_files::PolicyFiles;
 use belay_model::Span;
 use serde::{Deserialize, Deserializer, de};
@@ -72,8 +74,10 @@ impl Config {
             changes: file.changes,
             notify,
             events: events::read(&file.events, origin, env)?,
+            witnesses: witness::read(&file.witness, origin, env)?,
             sessions: file.sessions,
             policy: policy_files(&file.policy, origin)?,
+            identity: Identity::of(origin.text),
         };
         check_listen(&config, origin)?;
         Ok(config)
@@ -331,7 +335,10 @@ mod tests {
         keys.sort();
         assert_eq!(
             keys,
-            ["changes", "data_dir", "events", "ledger", "limits", "listen", "notify", "policy", "sessions", "tls"]
+            [
+                "changes", "data_dir", "events", "ledger", "limits", "listen", "notify", "policy", "sessions", "tls",
+                "witness"
+            ]
         );
         assert_eq!(schema["additionalProperties"], false);
     }

@@ -83,9 +83,15 @@ impl Output {
     }
 
     async fn follow(&mut self) -> Result<std::convert::Infallible, String> {
+        let failures = self.ledger.counters().failures;
         let mut reader = self.open().await?;
         loop {
             let size = self.size();
+            // What was written and then taken back may have been read ahead; it is never counted in `size` without
+            // this.
+            if self.ledger.counters().failures != failures {
+                return Err("the ledger could not be written; what it has is read again".to_owned());
+            }
             if reader.at().size >= size {
                 self.settle().await?;
                 sleep(PAUSE).await;

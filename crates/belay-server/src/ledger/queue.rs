@@ -4,6 +4,7 @@
 //! late: for a caller who waits, for the first event after a pause, and for a queue that is half full.
 
 use super::LedgerDown;
+use belay_ledger::Position;
 use belay_model::{BindValue, Event, EventKind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -48,6 +49,7 @@ pub(super) struct Queue {
     wake: Condvar,
     room: Notify,
     tally: Tally,
+    durable: Mutex<Position>,
 }
 
 #[derive(Default)]
@@ -84,7 +86,18 @@ impl Queue {
             wake: Condvar::new(),
             room: Notify::new(),
             tally: Tally::default(),
+            durable: Mutex::new(Position::START),
         }
+    }
+
+    /// What is on the disk.
+    pub(super) fn durable(&self) -> Position {
+        *self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So much is on the disk.
+    pub(super) fn stored(&self, position: Position) {
+        *self.durable.lock().unwrap_or_else(PoisonError::into_inner) = position;
     }
 
     pub(super) fn is_up(&self) -> bool {

@@ -6,9 +6,11 @@
 mod events;
 pub(super) mod filter;
 mod report;
+mod signed;
 
-pub(super) use events::{Place, Placed, resume};
 pub use events::{Events, ReadError, events, tail};
+pub(super) use events::{Place, Placed, resume};
 pub(super) use filter::Test;
 pub use filter::{Filter, FilterError};
-pub use report::{Fault, Report, verify, verify_against};
+pub use report::{Against, Fault, Report, verify};
+pub use signed::Trust;

@@ -1,75 +1,29 @@
 //! Reading the end of a ledger when it is opened: where it stands, what a crash left, who was cut.
 
 use super::segment::{self, LedgerError, Segment, Tail};
+use super::truncated::{Truncated, note};
+use super::unfinished::Connections;
 use belay_ledger::{Damage, DamageKind, End, Frame, HEADER_LEN, Position, Verifier};
-use belay_model::{ConnectionId, GrantId, SessionId, Timestamp, TransactionStatus};
-use serde::Deserialize;
-use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// How many segments are looked at for connections that did not end.
+/// How many segments are looked at. What was open before them is noted beside the first of them.
 const LOOK_BACK: usize = 2;
-/// How many such connections are remembered.
-const MAX_UNFINISHED: usize = 100_000;
 /// How much is read at a time.
 pub(super) const PIECE: usize = 256 << 10;
-
-/// The end of an append that a crash cut short. Nobody was told that it was stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Truncated {
-    /// The segment.
-    pub path: PathBuf,
-    /// The number that the record would have had.
-    pub seq: u64,
-    /// Where it began.
-    pub offset: u64,
-    /// How many bytes were taken off.
-    pub bytes: u64,
-}
-
-impl fmt::Display for Truncated {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Truncated { path, seq, offset, bytes } = self;
-        let path = path.display();
-        write!(f, "took {bytes} bytes of an unfinished append off `{path}` at byte {offset}, before record {seq}")
-    }
-}
-
-/// A connection whose end is not in the ledger.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfinished {
-    /// The connection.
-    pub connection: ConnectionId,
-    /// Its session.
-    pub session: Option<SessionId>,
-    /// The grant it came under.
-    pub grant: Option<GrantId>,
-    /// Whose it was.
-    pub who: Option<String>,
-    /// The target.
-    pub target: Option<String>,
-    /// What its last outcome said.
-    pub transaction: TransactionStatus,
-    /// A permitted statement has no outcome, so that the transaction may stand elsewhere than `transaction` says.
-    pub in_flight: bool,
-    /// When it was last heard of.
-    pub last_seen: Timestamp,
-}
 
 pub(super) struct Recovery {
     pub(super) position: Position,
     pub(super) tail: Tail,
     pub(super) truncated: Option<Truncated>,
-    pub(super) unfinished: Vec<Unfinished>,
+    /// Those that came and did not end.
+    pub(super) connections: Connections,
 }
 
 /// Reads first and changes only then: a damaged ledger stays as it is.
 pub(super) fn recover(dir: &Path) -> Result<Recovery, LedgerError> {
     let mut segments = segment::list(dir).map_err(|source| LedgerError::Io { path: dir.to_owned(), source })?;
-    let mut connections = Connections::default();
     let mut headless = None;
     if let Some(last) = segments.last()
         && let Some(bytes) = headless_bytes(last)?
@@ -77,29 +31,37 @@ pub(super) fn recover(dir: &Path) -> Result<Recovery, LedgerError> {
         headless = Some((last.clone(), bytes));
         segments.pop();
     }
-    let (position, end) = scan(&segments, &mut connections)?;
+    let from = segments.len().saturating_sub(LOOK_BACK);
+    let mut connections = match segments.get(from) {
+        Some(first) => Connections::before(dir, first.first)?,
+        None => Connections::default(),
+    };
+    let (position, end) = scan(&segments, from, &mut connections)?;
     if let Some((segment, _)) = headless.as_ref().filter(|(segment, _)| segment.first != position.size) {
         return Err(disconnected(segment, position));
     }
     let mut truncated = None;
     if let Some((segment, bytes)) = headless {
-        let failed = |source| LedgerError::Io { path: segment.path.clone(), source };
-        fs::remove_file(&segment.path).map_err(failed)?;
-        truncated = Some(Truncated { path: segment.path, seq: position.size, offset: 0, bytes });
+        let headless = Truncated { path: segment.path.clone(), seq: position.size, offset: 0, bytes };
+        let removed = note(dir, &headless).and_then(|()| fs::remove_file(&segment.path));
+        removed.map_err(|source| LedgerError::Io { path: segment.path, source })?;
+        truncated = Some(headless);
     }
     let Some(last) = segments.last() else {
         let tail = Tail { position, file: None, len: HEADER_LEN as u64 };
-        return Ok(Recovery { position, tail, truncated, unfinished: Vec::new() });
+        return Ok(Recovery { position, tail, truncated, connections });
     };
     let failed = |source| LedgerError::Io { path: last.path.clone(), source };
     let file = OpenOptions::new().read(true).write(true).open(&last.path).map_err(failed)?;
     if let Some(torn) = end.torn {
-        file.set_len(end.valid_len).and_then(|()| file.sync_all()).map_err(failed)?;
         let (path, seq) = (last.path.clone(), position.size);
-        truncated = Some(Truncated { path, seq, offset: torn.offset, bytes: torn.bytes });
+        let tail = Truncated { path, seq, offset: torn.offset, bytes: torn.bytes };
+        let cut = note(dir, &tail).and_then(|()| file.set_len(end.valid_len)).and_then(|()| file.sync_all());
+        cut.map_err(failed)?;
+        truncated = Some(tail);
     }
     let tail = Tail { position, file: Some(file), len: end.valid_len };
-    Ok(Recovery { position, tail, truncated, unfinished: connections.unfinished() })
+    Ok(Recovery { position, tail, truncated, connections })
 }
 
 /// Feeds a segment to `verifier` from where `file` stands to its end, for now.
@@ -133,10 +95,9 @@ fn headless_bytes(segment: &Segment) -> Result<Option<u64>, LedgerError> {
 }
 
 /// Proves the last segments and returns where the ledger stands, and how the last one ends.
-fn scan(segments: &[Segment], connections: &mut Connections) -> Result<(Position, End), LedgerError> {
+fn scan(segments: &[Segment], from: usize, connections: &mut Connections) -> Result<(Position, End), LedgerError> {
     let mut position = Position::START;
     let mut end = End { position: None, valid_len: 0, torn: None };
-    let from = segments.len().saturating_sub(LOOK_BACK);
     let mut expected = (from == 0).then_some(Position::START);
     for (index, segment) in segments.iter().enumerate().skip(from) {
         let damaged = |damage| LedgerError::Damaged { path: segment.path.clone(), damage };
@@ -158,80 +119,4 @@ fn scan(segments: &[Segment], connections: &mut Connections) -> Result<(Position
         expected = Some(position);
     }
     Ok((position, end))
-}
-
-/// The connections that have been heard of and not ended.
-#[derive(Default)]
-struct Connections {
-    open: BTreeMap<i64, (Unfinished, Option<u64>)>,
-}
-
-/// What is looked at of each record.
-#[derive(Deserialize)]
-struct Trace<'a> {
-    at: Timestamp,
-    #[serde(default)]
-    who: Option<String>,
-    #[serde(default)]
-    target: Option<String>,
-    #[serde(default)]
-    grant: Option<GrantId>,
-    #[serde(default)]
-    session: Option<SessionId>,
-    #[serde(default)]
-    connection: Option<ConnectionId>,
-    kind: &'a str,
-    #[serde(default)]
-    statement: Option<u64>,
-    #[serde(default)]
-    denied: Option<&'a str>,
-    #[serde(default)]
-    transaction: Option<TransactionStatus>,
-}
-
-impl Connections {
-    fn see(&mut self, payload: &[u8]) {
-        // A record of a later version that doesn't read so says nothing of a connection that is known here.
-        let Ok(trace) = serde_json::from_slice::<Trace<'_>>(payload) else { return };
-        let Some(connection) = trace.connection else { return };
-        if trace.kind == "connection_ended" {
-            self.open.remove(&connection.0);
-            return;
-        }
-        if self.open.len() >= MAX_UNFINISHED && !self.open.contains_key(&connection.0) {
-            return;
-        }
-        let (seen, running) = self.open.entry(connection.0).or_insert_with(|| {
-            let seen = Unfinished {
-                connection,
-                session: None,
-                grant: None,
-                who: None,
-                target: None,
-                transaction: TransactionStatus::Idle,
-                in_flight: false,
-                last_seen: trace.at,
-            };
-            (seen, None)
-        });
-        seen.last_seen = trace.at;
-        seen.session = trace.session.or(seen.session);
-        seen.grant = trace.grant.or(seen.grant);
-        seen.who = trace.who.or_else(|| seen.who.take());
-        seen.target = trace.target.or_else(|| seen.target.take());
-        match trace.kind {
-            "statement" if trace.denied.is_none() => *running = trace.statement,
-            "outcome" => {
-                seen.transaction = trace.transaction.unwrap_or(seen.transaction);
-                // Statements run in order, so the outcome of the last one leaves none running.
-                *running = running.filter(|running| trace.statement.is_none_or(|ended| ended < *running));
-            }
-            _ => {}
-        }
-        seen.in_flight = running.is_some();
-    }
-
-    fn unfinished(self) -> Vec<Unfinished> {
-        self.open.into_values().map(|(seen, _)| seen).collect()
-    }
 }

@@ -3,6 +3,7 @@
 use super::LedgerError;
 use super::queue::{Item, Queue, refuse};
 use super::segment::{self, Tail};
+use super::unfinished::Connections;
 use belay_ledger::Encoder;
 use belay_model::{Event, EventKind, Timestamp};
 use std::fs::File;
@@ -30,6 +31,8 @@ pub(super) struct Writer {
     /// Where the chain stands at `synced`.
     encoder: Encoder,
     buffer: Vec<u8>,
+    /// Those that are open at `synced`.
+    connections: Connections,
 }
 
 /// The writer ended without closing: nobody is left waiting.
@@ -48,6 +51,7 @@ impl Writer {
         dir: PathBuf,
         segment_bytes: u64,
         tail: Tail,
+        connections: Connections,
     ) -> Result<Writer, LedgerError> {
         let file = match tail.file {
             Some(file) => file,
@@ -56,7 +60,18 @@ impl Writer {
             }
         };
         let encoder = Encoder::new(tail.position);
-        Ok(Writer { queue, _lock: lock, dir, segment_bytes, file, synced: tail.len, encoder, buffer: Vec::new() })
+        queue.stored(tail.position);
+        Ok(Writer {
+            queue,
+            _lock: lock,
+            dir,
+            segment_bytes,
+            file,
+            synced: tail.len,
+            encoder,
+            buffer: Vec::new(),
+            connections,
+        })
     }
 
     /// Until the ledger is closed.
@@ -90,6 +105,7 @@ impl Writer {
         }
         self.check_file()?;
         if self.synced >= self.segment_bytes {
+            self.connections.note(&self.dir, self.encoder.position().size)?;
             self.file = segment::create(&self.dir, self.encoder.position())?;
             self.synced = belay_ledger::HEADER_LEN as u64;
         }
@@ -113,6 +129,8 @@ impl Writer {
         tally.bytes.fetch_add(end - self.synced, Relaxed);
         tally.syncs.fetch_add(1, Relaxed);
         (self.encoder, self.synced) = (encoder, end);
+        batch.iter().for_each(|item| self.connections.hear(&item.event));
+        self.queue.stored(self.encoder.position());
         self.buffer.shrink_to(2 * PIECE);
         Ok(())
     }

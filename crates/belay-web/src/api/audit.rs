@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use belay_ledger::Position;
-use belay_server::ledger::read::{self, Filter, ReadError};
+use belay_server::ledger::read::{self, Filter, ReadError, Trust};
 use belay_server::ledger::search::{self, Found, Index, Page, SearchError};
 use serde::Deserialize;
 use std::path::Path;
@@ -115,10 +115,10 @@ async fn verify(
         })
         .transpose()?;
     let dir = doors.ledger.dir().to_owned();
-    let report = blocking(move || match known {
-        Some(known) => read::verify_against(&dir, known),
-        None => read::verify(&dir),
-    });
+    let key = doors.sealer.key().await;
+    let key = key.map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ledger", error.to_string()))?;
+    let trust = Some(Trust { keys: vec![key], noted: Vec::new() });
+    let report = blocking(move || read::verify(&dir, &read::Against { position: known, trust }));
     Ok(Json(report.await?.into()))
 }
 

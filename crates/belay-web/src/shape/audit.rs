@@ -103,6 +103,10 @@ pub struct Verification {
     pub damage: Option<String>,
     /// Whether the ledger went through the position that was to be compared.
     pub known: Option<bool>,
+    /// Checkpoints that the records came to.
+    pub checkpoints: u64,
+    /// How many records a trusted key has signed, where one was given.
+    pub signed: Option<u64>,
 }
 
 impl From<Report> for Verification {
@@ -119,6 +123,8 @@ impl From<Report> for Verification {
             damage: report.damage.as_ref().or(report.torn.as_ref()).map(told),
             position: report.position,
             known: report.known,
+            checkpoints: report.checkpoints,
+            signed: report.signed,
         }
     }
 }

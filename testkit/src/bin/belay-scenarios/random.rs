@@ -1,6 +1,5 @@
 //! Random schemas, rows and sessions, each judged through the gateway.
 
-mod dice;
 mod schema;
 mod session;
 mod value;
@@ -8,11 +7,11 @@ mod value;
 use crate::either::{Also, Room, Tally};
 use crate::scenario::{Expect, Scenario};
 use crate::stand::Stand;
-use dice::Dice;
 use schema::{Has, any_schema};
 use session::{any_beside, any_session};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use testkit::Dice;
 use tokio::sync::Mutex;
 
 /// How many cases a database is used for.

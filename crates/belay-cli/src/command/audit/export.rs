@@ -22,6 +22,7 @@ const PAGE: usize = 1_000;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What is looked for; everything with `''`
+    #[arg(allow_hyphen_values = true)]
     query: String,
     #[command(flatten)]
     place: Place,

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What is looked for
+    #[arg(allow_hyphen_values = true)]
     query: String,
     #[command(flatten)]
     place: Place,
@@ -27,6 +28,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
     let mut found = source.page(&args.query, first, limit, out).await?;
     // A page may end early, after so many records were looked at. Ends because pages go back in the ledger.
     while let Some(next) = found.next.filter(|_| found.list.items.len() < limit) {
+        out.say(&format!("looked at everything down to record {next}"));
         let left = limit - found.list.items.len();
         let mut older = source.page(&args.query, Page::Before(next), left, out).await?;
         older.list.items.append(&mut found.list.items);

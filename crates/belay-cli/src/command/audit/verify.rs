@@ -4,8 +4,9 @@ use super::{ledger_in, unreadable};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
-use belay_ledger::Position;
-use belay_server::ledger::read;
+use belay_ledger::{Position, VerifierKey};
+use belay_server::ledger::checkpoint::Signed;
+use belay_server::ledger::read::{self, Against, Trust};
 use belay_web::shape::Verification;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +16,12 @@ pub(crate) struct Args {
     /// Prove the files in this directory, without a server
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Also that they are signed with this key, or with one that it has signed in: the key, or a file with it
+    #[arg(long, value_name = "KEY", requires = "dir")]
+    key: Vec<String>,
+    /// Also that the ledger went through this checkpoint, which was kept elsewhere
+    #[arg(long, value_name = "FILE", requires = "dir")]
+    checkpoint: Vec<PathBuf>,
     /// Also that the ledger went through a position that was noted before
     #[arg(long, value_name = "POSITION")]
     position: Option<Position>,
@@ -22,12 +29,20 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
     let report = match &args.dir {
-        Some(dir) => offline(dir, args.position)?,
+        Some(dir) => offline(dir, &args)?,
         None => online(args.position).await?,
     };
     out.one(&report);
     if report.intact {
-        out.next("note the position elsewhere; compare later: belay audit verify --position POSITION");
+        match (&report.signed, args.dir.is_some()) {
+            (Some(signed), _) if *signed < report.records => out.say(&format!(
+                "the last {} records are not signed yet; what is signed is proven",
+                report.records - signed
+            )),
+            (None, true) => out.say("no signature was checked; with the public key: --key FILE"),
+            _ => {}
+        }
+        out.next("keep the checkpoint elsewhere: belay audit checkpoint; compare later: belay audit verify --dir DIR --checkpoint FILE");
         return Ok(ExitCode::SUCCESS);
     }
     let what = match report.damage {
@@ -44,11 +59,27 @@ async fn online(position: Option<Position>) -> Result<Verification, Failure> {
     client.post_with(&["audit", "verify"], &query).await
 }
 
-fn offline(dir: &Path, position: Option<Position>) -> Result<Verification, Failure> {
+fn offline(dir: &Path, args: &Args) -> Result<Verification, Failure> {
     let dir = ledger_in(dir)?;
-    let report = match position {
-        Some(position) => read::verify_against(&dir, position),
-        None => read::verify(&dir),
+    let keys = args.key.iter().map(|key| trusted(key)).collect::<Result<Vec<_>, _>>()?;
+    let noted = args.checkpoint.iter().map(|file| noted(file)).collect::<Result<Vec<_>, _>>()?;
+    let against = Against { position: args.position, trust: Some(Trust { keys, noted }) };
+    read::verify(&dir, &against).map(Verification::from).map_err(unreadable)
+}
+
+/// A public key, or the file that holds one.
+pub(super) fn trusted(key: &str) -> Result<VerifierKey, Failure> {
+    let text = match std::fs::read_to_string(key) {
+        Ok(text) => text,
+        Err(_) => key.to_owned(),
     };
-    report.map(Verification::from).map_err(unreadable)
+    text.trim().parse().map_err(|error: belay_ledger::KeyError| {
+        Failure::usage(error.to_string()).hint("a file like ledger.pub of the data directory; or: belay audit key")
+    })
+}
+
+fn noted(file: &Path) -> Result<Signed, Failure> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::usage(format!("`{shown}`: {error}")))?;
+    Signed::read(&text).ok_or_else(|| Failure::usage(format!("`{shown}` holds no signed checkpoint")))
 }

@@ -89,9 +89,8 @@ impl Passthrough {
                 }
             }
             b'S' => {
-                self.bound.clear();
                 if !self.copying {
-                    self.pending.push_back(Pending::Sync);
+                    self.end_batch(run, now);
                 }
             }
             b'c' | b'f' => {
@@ -155,7 +154,9 @@ impl Passthrough {
             self.names.forget_all();
         }
         let name: Box<[u8]> = Box::from(portal);
-        self.bound.remove(&name);
+        if let Some(number) = self.bound.remove(&name) {
+            run.records.push(self.recorder.skipped(number, self.status, now));
+        }
         if prepared.reading.statements.iter().any(|statement| statement.effect > Effect::Read) {
             let text = Arc::clone(&prepared.text);
             let running = self.intend(text, values.clone(), &prepared.reading.statements, run, now);
@@ -173,11 +174,23 @@ impl Passthrough {
             Meaning::Unsettled => return Err(Unsettled),
         };
         let running = match self.bound.remove(name) {
-            Some(number) => Running::new(number, &prepared.reading.statements, now),
-            None => self.intend(Arc::clone(&prepared.text), values, &prepared.reading.statements, run, now),
+            Some(number) if number == self.recorder.last() => Running::new(number, &prepared.reading.statements, now),
+            bound => {
+                // Others were recorded since: the record names statements in the order in which they run.
+                run.records.extend(bound.map(|number| self.recorder.skipped(number, self.status, now)));
+                self.intend(Arc::clone(&prepared.text), values, &prepared.reading.statements, run, now)
+            }
         };
         self.pending.push_back(Pending::Execute(running));
         Ok(())
+    }
+
+    /// What was recorded when it was bound and is not executed now has come to nothing.
+    fn end_batch(&mut self, run: &mut Run, now: Timestamp) {
+        let mut left: Vec<u64> = self.bound.drain().map(|(_, number)| number).collect();
+        left.sort_unstable();
+        run.records.extend(left.into_iter().map(|number| self.recorder.skipped(number, self.status, now)));
+        self.pending.push_back(Pending::Sync);
     }
 
     /// Makes the record that has to be there before this leaves.

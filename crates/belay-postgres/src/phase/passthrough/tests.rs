@@ -203,6 +203,26 @@ fn a_batch_leaves_whole_and_its_write_is_recorded_when_it_is_bound() {
 }
 
 #[test]
+fn what_is_bound_is_on_the_record_in_the_order_in_which_it_runs() {
+    let mut wire = Wire::new();
+    wire.client(&[parse("", "DELETE FROM t"), bind("a", ""), parse("", "DELETE FROM u"), bind("b", "")].concat());
+    assert_eq!(wire.recorded(), "1 DELETE FROM t, durable; 2 DELETE FROM u, durable");
+    wire.client(&[execute("b"), execute("a"), sync()].concat());
+    assert_eq!(wire.recorded(), "#1: skipped; 3 DELETE FROM t, durable");
+    let answers = ["1", "2", "1", "2"].map(|tag| message(tag.as_bytes()[0], b""));
+    wire.target(&[answers.concat(), complete("DELETE 1"), complete("DELETE 2"), ready(b'I')].concat());
+    assert_eq!(wire.recorded(), "#2: 1; #3: 2");
+}
+
+#[test]
+fn what_is_bound_and_not_executed_is_said_not_to_have_run() {
+    let mut wire = Wire::new();
+    wire.client(&[parse("s", "DELETE FROM t"), bind("", "s"), bind("", "s"), sync()].concat());
+    let said = "1 DELETE FROM t, durable; #1: skipped; 2 DELETE FROM t, durable; #2: skipped";
+    assert_eq!(wire.recorded(), said);
+}
+
+#[test]
 fn a_statement_cannot_pass_under_the_text_of_another() {
     let mut wire = Wire::new();
     wire.client(&[parse("s", "DELETE FROM t"), sync()].concat());

@@ -2,7 +2,7 @@
 
 use super::{Doing, Settlings, Transaction, Writing, idle, told};
 use crate::wire::{
-    Report, Severity, command_complete, error_response, execute, notice_response, parse_unnamed, query,
+    Report, Severity, command_complete, error_response, execute, notice_response, own_query, parse_unnamed,
     ready_for_query, refusal_text,
 };
 use belay_engine::{Notice, Output, ProtocolError, Settled};
@@ -137,7 +137,7 @@ impl Writing {
         }
         let failed = ready_for_query(TransactionStatus::Failed);
         self.doing = Doing::RollingBack(if simple { vec![error, failed] } else { vec![error] });
-        self.own(query(&refusal_text(Code::Irreversible)));
+        self.own(own_query(&refusal_text(Code::Irreversible)));
     }
 
     fn tell(&mut self, notice: Option<Notice>) {

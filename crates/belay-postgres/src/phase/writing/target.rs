@@ -4,7 +4,7 @@ use super::super::budget::Stop;
 use super::messages::{Message, row};
 use super::{Doing, Next, Settlings, Transaction, Writing, idle, told};
 use crate::change::committing;
-use crate::wire::{Severity, error_fields, error_response, query};
+use crate::wire::{Severity, error_fields, error_response, own_query};
 use belay_engine::{Answer, Output, ProtocolError};
 use belay_model::Timestamp;
 use bytes::Bytes;
@@ -35,7 +35,7 @@ impl Writing {
         self.forget();
         self.complete = None;
         self.doing = Doing::RollingBack(afterwards);
-        self.own(query("ROLLBACK"));
+        self.own(own_query("ROLLBACK"));
     }
 
     /// A message that is for the client, or would be.

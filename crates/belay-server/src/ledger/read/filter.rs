@@ -161,10 +161,7 @@ impl Filter {
             return Err(FilterError::Long);
         }
         let condition = |word: &Word<'_>| {
-            let test = match word.key {
-                Some(key) => keyed(key, word.value, now)?,
-                None => said(word)?,
-            };
+            let test = word.key.map_or_else(|| said(word), |key| keyed(key, word.value, now))?;
             Ok(Condition { negated: word.negated, test })
         };
         Ok(Filter { conditions: words.iter().map(condition).collect::<Result<_, _>>()? })

@@ -1,6 +1,8 @@
 //! The proof that a ledger is whole, for people who do not trust the gateway.
 
 use super::ReadError;
+use super::signed::{Signatures, Trust};
+use crate::ledger::checkpoint::CheckpointsError;
 use crate::ledger::recover::feed;
 use crate::ledger::segment::{self, Segment};
 use belay_ledger::{Damage, DamageKind, Position, Verifier};
@@ -33,6 +35,12 @@ pub struct Report {
     /// Whether the position that was to be compared is one that this ledger went through.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub known: Option<bool>,
+    /// Checkpoints that the records came to.
+    #[serde(default)]
+    pub checkpoints: u64,
+    /// How many records a trusted key has signed; absent where no key was given.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signed: Option<u64>,
 }
 
 /// Where something is wrong.
@@ -55,24 +63,24 @@ impl Report {
     }
 }
 
-/// Proves the ledger in `dir` from its first record to its last.
-pub fn verify(dir: &Path) -> Result<Report, ReadError> {
-    run(dir, None)
+/// What a ledger is compared with.
+#[derive(Debug, Clone, Default)]
+pub struct Against {
+    /// A position that it has to have gone through.
+    pub position: Option<Position>,
+    /// Who has to have signed it.
+    pub trust: Option<Trust>,
 }
 
-/// The same, and that the ledger went through `known`: what was recorded before it is what is recorded now.
-pub fn verify_against(dir: &Path, known: Position) -> Result<Report, ReadError> {
-    run(dir, Some(known))
-}
-
-fn run(dir: &Path, known: Option<Position>) -> Result<Report, ReadError> {
-    let mut report = prove(dir, known)?;
+/// Proves the ledger in `dir` from its first record to its last, and that it is what it was: see [`Against`].
+pub fn verify(dir: &Path, against: &Against) -> Result<Report, ReadError> {
+    let mut report = prove(dir, against)?;
     for _ in 1..LOOKS {
         if report.torn.is_none() {
             break;
         }
         std::thread::sleep(BETWEEN_LOOKS);
-        let again = prove(dir, known)?;
+        let again = prove(dir, against)?;
         if again.torn == report.torn {
             break;
         }
@@ -81,7 +89,15 @@ fn run(dir: &Path, known: Option<Position>) -> Result<Report, ReadError> {
     Ok(report)
 }
 
-fn prove(dir: &Path, known: Option<Position>) -> Result<Report, ReadError> {
+fn prove(dir: &Path, against: &Against) -> Result<Report, ReadError> {
+    let known = against.position;
+    // Before the records: there may be more of them by now.
+    let mut signatures = Signatures::new(dir, against.trust.as_ref()).map_err(|error| match error {
+        CheckpointsError::Io { path, source } => ReadError::Io { path, source },
+        damaged @ CheckpointsError::Damaged { .. } => {
+            ReadError::Io { path: dir.to_owned(), source: std::io::Error::other(damaged) }
+        }
+    })?;
     let segments = segment::list(dir).map_err(|source| ReadError::Io { path: dir.to_owned(), source })?;
     let mut report = Report {
         segments: segments.len() as u64,
@@ -91,16 +107,23 @@ fn prove(dir: &Path, known: Option<Position>) -> Result<Report, ReadError> {
         damage: None,
         torn: None,
         known: known.map(|known| known == Position::START),
+        checkpoints: 0,
+        signed: None,
     };
     let mut position = Position::START;
     for (index, segment) in segments.iter().enumerate() {
         let last = index + 1 == segments.len();
-        match prove_segment(segment, position, last, known, &mut report)? {
+        match prove_segment(segment, position, last, known, &mut report, &mut signatures)? {
             Some(after) => position = after,
             None => break,
         }
     }
     report.position = position.to_string();
+    if report.damage.is_none() {
+        signatures.finish();
+        report.damage = signatures.fault;
+    }
+    (report.checkpoints, report.signed) = (signatures.checkpoints, signatures.signed);
     Ok(report)
 }
 
@@ -111,6 +134,7 @@ fn prove_segment(
     last: bool,
     known: Option<Position>,
     report: &mut Report,
+    signatures: &mut Signatures,
 ) -> Result<Option<Position>, ReadError> {
     let failed = |source| ReadError::Io { path: segment.path.clone(), source };
     let file_name = segment.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -128,6 +152,7 @@ fn prove_segment(
     let mut after = before;
     feed(&mut file, &mut verifier, &mut |frame| {
         after = frame.after;
+        signatures.see(&frame);
         report.records += 1;
         if known == Some(after) {
             report.known = Some(true);

@@ -4,6 +4,7 @@ use super::SearchError;
 use super::terms::TOKEN_CHARS;
 use crate::ledger::read::Place;
 use belay_ledger::{Hash, Position};
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteLockingMode, SqliteRow, SqliteSynchronous,
 };
@@ -160,7 +161,7 @@ fn place(row: &SqliteRow) -> Option<Place> {
 }
 
 fn means_damage(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     let code = code.and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff);
     matches!(code, Some(CORRUPT | NOT_A_DATABASE))
 }

@@ -34,10 +34,14 @@ pub(super) fn of_event(event: &Event) -> String {
         document.push_str(&term.text);
     };
     for key in Key::ALL {
-        values(event, key).iter().for_each(|value| add(term(letter(key), value)));
+        for value in values(event, key) {
+            add(term(letter(key), &value));
+        }
     }
     let said: BTreeSet<String> = texts(&event.kind).into_iter().flat_map(words).collect();
-    said.iter().for_each(|word| add(term(WORD, word)));
+    for word in said {
+        add(term(WORD, &word));
+    }
     document
 }
 

@@ -1,7 +1,7 @@
 //! Tables as somebody may have made them, and rows in them.
 
-use super::dice::Dice;
 use super::value::{Kind, any};
+use testkit::Dice;
 
 /// Rows from here on are the second writer's.
 pub(crate) const BESIDE: usize = 1000;

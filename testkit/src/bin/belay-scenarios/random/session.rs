@@ -1,8 +1,8 @@
 //! What somebody may do in a session, and somebody else beside it.
 
-use super::dice::Dice;
 use super::schema::{BESIDE, Has, Schema, Table};
 use crate::scenario::Step;
+use testkit::Dice;
 
 /// A session of a few writes and transactions.
 pub(crate) fn any_session(dice: &mut Dice, has: Has, schema: &Schema) -> Vec<Step> {

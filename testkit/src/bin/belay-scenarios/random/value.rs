@@ -1,6 +1,6 @@
 //! Types of columns, and literals of them whose text is easily lost.
 
-use super::dice::Dice;
+use testkit::Dice;
 
 /// A type, and literals of it.
 #[derive(Debug)]

@@ -1,0 +1,118 @@
+//! The signed states of a ledger, in files beside its segments: `checkpoint` is the newest, `checkpoints` those that
+//! are kept for good, one behind the other with an empty line between.
+
+use super::tiles::replace;
+use belay_ledger::{Checkpoint, Note};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+const LATEST: &str = "checkpoint";
+const HISTORY: &str = "checkpoints";
+/// What is read of either file.
+const MOST: u64 = 1 << 30;
+
+/// Why checkpoints cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointsError {
+    /// The disk or its permissions.
+    #[error("checkpoint file `{path}`: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It holds something else.
+    #[error("checkpoint file `{path}` holds something that is no checkpoint, from line {line} on")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where it begins.
+        line: usize,
+    },
+}
+
+/// A signed state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// What is signed.
+    pub checkpoint: Checkpoint,
+    /// With its signatures.
+    pub note: Note,
+}
+
+impl Signed {
+    /// Reads a note.
+    pub fn read(text: &str) -> Option<Signed> {
+        let note: Note = text.parse().ok()?;
+        Some(Signed { checkpoint: Checkpoint::of(&note).ok()?, note })
+    }
+}
+
+/// The newest checkpoint of the ledger in this directory.
+pub fn latest(dir: &Path) -> Result<Option<Signed>, CheckpointsError> {
+    let path = dir.join(LATEST);
+    let Some(text) = text(&path)? else { return Ok(None) };
+    Signed::read(&text).map(Some).ok_or(CheckpointsError::Damaged { path, line: 1 })
+}
+
+/// The checkpoints that were kept, oldest first. An append that a crash cut short is no checkpoint.
+pub fn history(dir: &Path) -> Result<Vec<Signed>, CheckpointsError> {
+    let path = dir.join(HISTORY);
+    let Some(text) = text(&path)? else { return Ok(Vec::new()) };
+    let (mut found, mut rest, mut line) = (Vec::new(), text.as_str(), 1);
+    while let Some(end) = end_of_note(rest) {
+        let (note, more) = rest.split_at(end);
+        let damaged = || CheckpointsError::Damaged { path: path.clone(), line };
+        found.push(note.strip_suffix('\n').and_then(Signed::read).ok_or_else(damaged)?);
+        line += note.matches('\n').count();
+        rest = more;
+    }
+    Ok(found)
+}
+
+/// Where the first note and the empty line behind it end: a note has one empty line within, before its signatures.
+fn end_of_note(text: &str) -> Option<usize> {
+    let within = text.find("\n\n")? + 2;
+    Some(within + text.get(within..)?.find("\n\n")? + 2)
+}
+
+/// Makes it the newest.
+pub(super) fn publish(dir: &Path, signed: &Signed) -> io::Result<()> {
+    replace(&dir.join(LATEST), signed.note.to_string().as_bytes(), true)
+}
+
+/// Keeps it for good.
+pub(super) fn keep(dir: &Path, signed: &Signed) -> io::Result<()> {
+    let path = dir.join(HISTORY);
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
+    // What a crash has cut short is taken off.
+    let text = fs::read_to_string(&path)?;
+    let mut whole = 0;
+    while let Some(end) = text.get(whole..).and_then(end_of_note) {
+        whole += end;
+    }
+    if whole < text.len() {
+        file.set_len(whole as u64)?;
+    }
+    file.write_all(format!("{}\n", signed.note).as_bytes())?;
+    file.sync_all()
+}
+
+fn text(path: &Path) -> Result<Option<String>, CheckpointsError> {
+    let failed = |source| CheckpointsError::Io { path: path.to_owned(), source };
+    match fs::metadata(path) {
+        Ok(facts) if facts.len() > MOST => Err(failed(io::Error::other("it is too large"))),
+        Ok(_) => match fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(CheckpointsError::Damaged { path: path.to_owned(), line: 1 })
+            }
+            Err(error) => Err(failed(error)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
+}

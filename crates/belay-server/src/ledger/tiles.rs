@@ -1,0 +1,129 @@
+//! The tiles of a ledger's tree, in files beside its segments, and proofs out of them.
+//!
+//! They follow from the records and can be made anew. A full one never changes; of one that is not full there is the
+//! newest, in `NNN.p/WIDTH`.
+
+use belay_ledger::{ConsistencyProof, InclusionProof, NoTile, Tile, TilePath, Tiled};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// A full tile in bytes.
+const FULL: usize = belay_ledger::TILE_WIDTH * 32;
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+pub enum TileError {
+    /// The disk or its permissions.
+    #[error("tile `{path}`: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is not there, or too short.
+    #[error("tile `{0}` is missing or damaged")]
+    Missing(PathBuf),
+    /// The tree is smaller.
+    #[error(transparent)]
+    NoTile(#[from] NoTile),
+}
+
+/// The tiles in a ledger's directory.
+#[derive(Debug, Clone)]
+pub struct Tiles {
+    dir: PathBuf,
+}
+
+impl Tiles {
+    /// Those of the ledger in this directory.
+    pub fn open(dir: &Path) -> Tiles {
+        Tiles { dir: dir.to_owned() }
+    }
+
+    /// A tile; of one that is not full any more, the part that it had.
+    pub fn read(&self, path: TilePath) -> Result<Tile, TileError> {
+        let file = self.dir.join(path.to_string());
+        let missing = || TileError::Missing(file.clone());
+        let wider = self.wider(path);
+        for candidate in std::iter::once(&file).chain(&wider) {
+            let bytes = match fs::read(candidate) {
+                Ok(bytes) if bytes.len() <= FULL => bytes,
+                Ok(_) => return Err(missing()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(TileError::Io { path: candidate.clone(), source }),
+            };
+            let part = bytes.get(..path.width * 32).ok_or_else(missing)?;
+            return Tile::decode(path, part).ok_or_else(missing);
+        }
+        Err(missing())
+    }
+
+    /// Files that hold the same tile with more hashes.
+    fn wider(&self, path: TilePath) -> Vec<PathBuf> {
+        let full = self.dir.join(TilePath { width: belay_ledger::TILE_WIDTH, ..path }.to_string());
+        let mut found = vec![full.clone()];
+        found.extend(partial_files(&full).into_iter().filter(|(width, _)| *width > path.width).map(|(_, file)| file));
+        found
+    }
+
+    /// Keeps a tile. Of one that is not full, what was kept before goes.
+    pub(super) fn write(&self, tile: &Tile) -> io::Result<()> {
+        let file = self.dir.join(tile.path.to_string());
+        let full = self.dir.join(TilePath { width: belay_ledger::TILE_WIDTH, ..tile.path }.to_string());
+        let folder = file.parent().unwrap_or(&self.dir);
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        replace(&file, &tile.encode(), file == full)?;
+        for (_, old) in partial_files(&full).into_iter().filter(|(_, old)| *old != file) {
+            fs::remove_file(old)?;
+        }
+        if file == full {
+            // Absent where it was never partial.
+            let _ = fs::remove_dir(partial_folder(&full));
+        }
+        Ok(())
+    }
+
+    /// The proof that record `seq` is in the tree of `size` records.
+    pub fn inclusion(&self, seq: u64, size: u64) -> Result<Option<InclusionProof>, TileError> {
+        InclusionProof::make(&mut Tiled { size, read: |path| self.read(path) }, seq, size)
+    }
+
+    /// The proof that the tree of `old` records goes on as that of `new`.
+    pub fn consistency(&self, old: u64, new: u64) -> Result<Option<ConsistencyProof>, TileError> {
+        ConsistencyProof::make(&mut Tiled { size: new, read: |path| self.read(path) }, old, new)
+    }
+}
+
+/// Puts a file in the place of another, whole or not at all.
+pub(super) fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    if durable {
+        file.sync_all()?;
+    }
+    fs::rename(&new, path)?;
+    match path.parent() {
+        Some(folder) if durable => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+fn partial_folder(full: &Path) -> PathBuf {
+    let mut name = full.file_name().unwrap_or_default().to_owned();
+    name.push(".p");
+    full.with_file_name(name)
+}
+
+/// The parts of a tile that are kept, with their widths.
+fn partial_files(full: &Path) -> Vec<(usize, PathBuf)> {
+    let Ok(entries) = fs::read_dir(partial_folder(full)) else { return Vec::new() };
+    let width = |path: &Path| path.file_name()?.to_str()?.parse().ok();
+    let files = entries.flatten().map(|entry| entry.path()).take(belay_ledger::TILE_WIDTH);
+    files.filter_map(|path| Some((width(&path)?, path))).collect()
+}
