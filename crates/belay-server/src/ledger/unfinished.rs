@@ -181,3 +181,46 @@ impl Connections {
 fn note_of(dir: &Path, first: u64) -> PathBuf {
     dir.join(format!("{first:020}.{SUFFIX}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Ledger, Settings};
+    use belay_model::{Effect, Named, Outcome};
+
+    fn event(connection: i64, kind: EventKind) -> Event {
+        Event { connection: Some(ConnectionId(connection)), ..Event::new(Timestamp(7), kind).by("alice") }
+    }
+
+    fn statement(text: &str) -> EventKind {
+        let (text, effect, relations) = (text.into(), Effect::Session, Named::default());
+        EventKind::Statement { statement: 1, text, values: None, effect, denied: None, because: None, relations }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_says_nothing_for_many_segments_is_not_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings { segment_bytes: 4_000, ..Settings::new(dir.path()) };
+        let (ledger, _) = Ledger::open_with(&settings).unwrap();
+        ledger.record_durable(event(1, statement("BEGIN"))).await.unwrap();
+        let outcome = Outcome { rows: None, bytes: None, sqlstate: None, stopped: None, skipped: false, micros: 0 };
+        let open = EventKind::Outcome { statement: 1, outcome, transaction: TransactionStatus::Open };
+        ledger.record_durable(event(1, open)).await.unwrap();
+        for _ in 0..20 {
+            ledger.record_durable(event(2, statement(&"x".repeat(2_000)))).await.unwrap();
+        }
+        let ended = EventKind::ConnectionEnded { reason: belay_model::EndReason::Closed, in_transaction: false };
+        ledger.record_durable(event(2, ended)).await.unwrap();
+        ledger.close().unwrap();
+        for _ in 0..2 {
+            let (ledger, opened) = Ledger::open_with(&settings).unwrap();
+            let [left] = &*opened.unfinished else { panic!("{:?}", opened.unfinished) };
+            assert_eq!((left.connection, left.transaction), (ConnectionId(1), TransactionStatus::Open));
+            assert_eq!(left.who.as_deref(), Some("alice"));
+            ledger.close().unwrap();
+        }
+        let files = fs::read_dir(dir.path()).unwrap().flatten();
+        let notes = files.filter(|file| file.path().extension().is_some_and(|end| end == SUFFIX)).count();
+        assert_eq!(notes, NOTES_KEPT);
+    }
+}
