@@ -77,6 +77,7 @@ fn ledger_in(dir: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// A ledger that could not be read.
+#[allow(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 fn unreadable(error: ReadError) -> Failure {
     let exit = match error {
         ReadError::Damaged { .. } => Exit::Integrity,

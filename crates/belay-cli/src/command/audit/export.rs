@@ -56,7 +56,9 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
     let file = Unfinished::begin(path).map_err(|error| Failed::Write(error).told(path))?;
     let handle = file.handle.try_clone().map_err(|error| Failed::Write(error).told(path))?;
     let mut sink = match args.format {
-        Format::Parquet => Sink::Parquet(Parquet::begin(handle).map_err(|error| Failed::Write(error).told(path))?),
+        Format::Parquet => {
+            Sink::Parquet(Box::new(Parquet::begin(handle).map_err(|error| Failed::Write(error).told(path))?))
+        }
         text => Sink::text(text, Box::new(handle)),
     };
     let count = export(&mut source, &args.query, &mut sink, out).await.map_err(|failed| failed.told(path))?;
@@ -104,7 +106,7 @@ async fn export(source: &mut Source, query: &str, sink: &mut Sink, out: &Out) ->
 enum Sink {
     Csv(Box<dyn Write>),
     Jsonl(Box<dyn Write>),
-    Parquet(Parquet),
+    Parquet(Box<Parquet>),
 }
 
 impl Sink {

@@ -39,9 +39,9 @@ pub(super) struct Parquet {
 
 impl Parquet {
     pub(super) fn begin(file: File) -> io::Result<Parquet> {
-        let schema = Arc::new(parse_message_type(SCHEMA).map_err(failed)?);
+        let schema = Arc::new(parse_message_type(SCHEMA).map_err(io::Error::other)?);
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-        let writer = SerializedFileWriter::new(file, schema, Arc::new(properties)).map_err(failed)?;
+        let writer = SerializedFileWriter::new(file, schema, Arc::new(properties)).map_err(io::Error::other)?;
         Ok(Parquet { writer, lines: Vec::new(), bytes: 0 })
     }
 
@@ -53,7 +53,7 @@ impl Parquet {
 
     pub(super) fn end(&mut self) -> io::Result<()> {
         self.group()?;
-        self.writer.finish().map(drop).map_err(failed)
+        self.writer.finish().map(drop).map_err(io::Error::other)
     }
 
     fn group(&mut self) -> io::Result<()> {
@@ -62,8 +62,8 @@ impl Parquet {
         if lines.is_empty() {
             return Ok(());
         }
-        let mut group = self.writer.next_row_group().map_err(failed)?;
-        write_group(&mut group, lines).and_then(|()| group.close().map(drop)).map_err(failed)
+        let mut group = self.writer.next_row_group().map_err(io::Error::other)?;
+        write_group(&mut group, lines).and_then(|()| group.close().map(drop)).map_err(io::Error::other)
     }
 }
 
@@ -104,10 +104,6 @@ fn texts(
 
 fn no_column() -> ParquetError {
     ParquetError::General("the schema has too few columns".to_owned())
-}
-
-fn failed(error: ParquetError) -> io::Error {
-    io::Error::other(error.to_string())
 }
 
 #[cfg(test)]
