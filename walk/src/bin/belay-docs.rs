@@ -85,13 +85,14 @@ fn configuration() -> Result<String> {
     let mut top = String::new();
     for (key, value) in object(&schema["properties"]) {
         match section(&schema, value) {
-            Some(found) => sections.push((key, found)),
+            Some((several, found)) => sections.push((key, several, found)),
             None => row(&mut top, key, value, false),
         }
     }
     let _ = write!(text, "\n## At the top\n\n{HEAD}{top}");
-    for (name, found) in sections {
-        let _ = write!(text, "\n## `[{name}]`\n\n{}\n\n{HEAD}", description(found));
+    for (name, several, found) in sections {
+        let title = if several { format!("[[{name}]]") } else { format!("[{name}]") };
+        let _ = write!(text, "\n## `{title}`\n\n{}\n\n{HEAD}", description(found));
         let required = found["required"].as_array();
         for (key, value) in object(&found["properties"]) {
             let must = required.is_some_and(|names| names.iter().any(|name| name == key));
@@ -117,10 +118,12 @@ fn row(text: &mut String, key: &str, value: &Value, required: bool) {
     let _ = writeln!(text, "| `{key}` | {} | {default} | {bounds} |", description(value));
 }
 
-/// The section a key stands for, where it is one.
-fn section<'a>(schema: &'a Value, value: &'a Value) -> Option<&'a Value> {
-    let reference = value["$ref"].as_str().or_else(|| value["anyOf"][0]["$ref"].as_str())?;
-    Some(&schema["$defs"][reference.rsplit('/').next()?])
+/// The section a key stands for, where it is one, and whether there may be several.
+fn section<'a>(schema: &'a Value, value: &'a Value) -> Option<(bool, &'a Value)> {
+    let one = value["$ref"].as_str().or_else(|| value["anyOf"][0]["$ref"].as_str());
+    let several = value["items"]["$ref"].as_str();
+    let name = one.or(several)?.rsplit('/').next()?;
+    Some((several.is_some(), &schema["$defs"][name]))
 }
 
 fn description(value: &Value) -> String {
