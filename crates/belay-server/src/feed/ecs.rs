@@ -13,16 +13,16 @@ const VERSION: &str = "8.17.0";
 /// What may go out, of events and of what is inside them. Not among them: bind values (`values`) and the keys of
 /// rows (`keys`).
 #[rustfmt::skip]
-const FIELDS: [&str; 82] = [
+const FIELDS: [&str; 86] = [
     "application", "approvals_needed", "backend", "because", "bounds", "break_glass", "budgets", "by", "bytes",
     "change", "changed_rows", "channel", "client", "code", "column", "connection", "connections", "cut", "database",
     "deleted", "delivered", "denied", "disabled", "duration", "effect", "effects", "ended_backends", "ends_at",
     "files", "fingerprint", "found", "functions", "grant", "groups", "hash", "host", "in_transaction", "indirect",
-    "inserted", "lock_wait", "mask", "micros", "more_keys", "note", "plan", "policies", "policy", "port",
-    "predicate", "reason", "relations", "replaced_by", "request", "resources", "reverts", "role", "roles", "rows",
-    "rule", "session", "sha256", "shows", "skipped", "sqlstate", "statement", "statement_time",
-    "statements_per_minute", "still_needed", "stopped", "table", "tables", "target", "temporary_bytes", "text",
-    "text_bytes", "token", "transaction", "updated", "use_by", "user", "version", "what",
+    "inserted", "key", "lock_wait", "mask", "micros", "more_keys", "note", "partial", "plan", "policies", "policy",
+    "port", "predicate", "reason", "relations", "replaced_by", "replaces", "request", "resources", "reverts",
+    "role", "roles", "rows", "rule", "session", "settings", "sha256", "shows", "skipped", "sqlstate", "statement",
+    "statement_time", "statements_per_minute", "still_needed", "stopped", "table", "tables", "target",
+    "temporary_bytes", "text", "text_bytes", "token", "transaction", "updated", "use_by", "user", "version", "what",
 ];
 
 /// How an act went.
