@@ -30,14 +30,23 @@ impl Gathering {
             EventKind::GrantMade { .. } => self.report.grants.extend(grant(record)),
             EventKind::Statement { .. } => self.statement(record),
             EventKind::Outcome { .. } => self.outcome(record),
-            EventKind::PlanMade { .. } => self.report.plans.extend(plan(record)),
-            EventKind::ChangeKept { .. } => {
-                let statement = record.event.connection.and_then(|connection| self.last.get(&connection).copied());
-                self.report.changes.extend(change(record, statement));
+            EventKind::PlanMade { plan: id, .. } => {
+                if let Some(statement) = self.last_statement(&record.event) {
+                    statement.plan = Some(id.to_string());
+                }
+                self.report.plans.extend(plan(record));
+            }
+            EventKind::ChangeKept { change: id, .. } => {
+                let statement = self.last_statement(&record.event);
+                let number = statement.map(|statement| {
+                    statement.change = Some(id.to_string());
+                    statement.number
+                });
+                self.report.changes.extend(change(record, number));
             }
             EventKind::ChangeRows { change, table, keys } => {
                 let change = change.to_string();
-                let change = self.report.changes.iter_mut().find(|known| known.id == change);
+                let change = self.report.changes.iter_mut().rfind(|known| known.id == change);
                 let table = change.and_then(|change| change.tables.iter_mut().find(|known| known.table == *table));
                 if let Some(table) = table {
                     table.keys.extend(keys.iter().cloned());
@@ -69,7 +78,7 @@ impl Gathering {
     }
 
     fn step_of_plan(&mut self, record: &Record, plan: &str) {
-        let Some(plan) = self.report.plans.iter_mut().find(|known| known.id == plan) else { return };
+        let Some(plan) = self.report.plans.iter_mut().rfind(|known| known.id == plan) else { return };
         plan.steps.push(step(record));
         match &record.event.kind {
             EventKind::PlanApproved { still_needed: 0, .. } => "approved",
@@ -94,7 +103,7 @@ impl Gathering {
             }
             return;
         }
-        let Some(change) = self.report.changes.iter_mut().find(|known| known.id == change) else { return };
+        let Some(change) = self.report.changes.iter_mut().rfind(|known| known.id == change) else { return };
         change.steps.push(step(record));
         match &record.event.kind {
             EventKind::ChangeCommitted { .. } => "committed",
@@ -124,8 +133,22 @@ impl Gathering {
             because: because.clone(),
             cut: record.cut.clone(),
             outcome: None,
+            plan: None,
+            change: None,
         };
         self.connection(&record.event, connection).statements.push(taken);
+    }
+
+    /// The last permitted statement on the connection of what is recorded.
+    fn last_statement(&mut self, event: &Event) -> Option<&mut Statement> {
+        let connection = event.connection?;
+        let number = *self.last.get(&connection)?;
+        self.statement_of(event, connection, number)
+    }
+
+    fn statement_of(&mut self, event: &Event, connection: ConnectionId, number: u64) -> Option<&mut Statement> {
+        // It is one of the last.
+        self.connection(event, connection).statements.iter_mut().rev().find(|known| known.number == number)
     }
 
     fn outcome(&mut self, record: &Record) {
@@ -140,9 +163,7 @@ impl Gathering {
             skipped: outcome.skipped,
             micros: outcome.micros,
         };
-        let statements = &mut self.connection(&record.event, connection).statements;
-        // It is one of the last.
-        if let Some(of) = statements.iter_mut().rev().find(|known| known.number == *statement) {
+        if let Some(of) = self.statement_of(&record.event, connection, *statement) {
             of.outcome = Some(ended);
         }
     }
@@ -180,7 +201,10 @@ fn summary(report: &Report, records: &[Record]) -> Summary {
     let request = report.request.as_ref();
     let connections = || report.sessions.iter().flat_map(|session| &session.connections);
     let statements = || connections().flat_map(|connection| &connection.statements);
-    let failed = |ended: &Ended| ended.sqlstate.is_some() || ended.stopped.is_some();
+    let failed = |statement: &&Statement| {
+        let ended = statement.outcome.as_ref().filter(|_| statement.plan.is_none());
+        ended.is_some_and(|ended| ended.sqlstate.is_some() || ended.stopped.is_some())
+    };
     let own = |change: &&Change| change.state == "committed" && change.reverts.is_empty();
     let anybody = |name: fn(&Event) -> Option<&str>| records.iter().find_map(|record| name(&record.event));
     let approvals = request.iter().flat_map(|request| &request.steps).filter(|step| step.act == "request_approved");
@@ -195,7 +219,7 @@ fn summary(report: &Report, records: &[Record]) -> Summary {
         until: records.last().map(|record| time(record.event.at)),
         statements: statements().count() as u64,
         refused: statements().filter(|statement| statement.refused.is_some()).count() as u64,
-        failed: statements().filter(|statement| statement.outcome.as_ref().is_some_and(failed)).count() as u64,
+        failed: statements().filter(failed).count() as u64,
         changes: report.changes.iter().filter(own).count() as u64,
         rows_changed: report.changes.iter().filter(own).map(|change| change.rows).sum(),
         rows_not_given_back: report.not_given_back.iter().map(|left| left.rows).sum(),

@@ -43,7 +43,7 @@ pub struct Summary {
     pub statements: u64,
     /// Of these, refused.
     pub refused: u64,
-    /// Of these, failed in the target or stopped.
+    /// Of these, failed in the target or stopped. Those that became plans are not counted.
     pub failed: u64,
     /// Changes that were committed, without those that only give others back.
     pub changes: u64,
@@ -169,6 +169,10 @@ pub struct Statement {
     pub cut: Option<Cut>,
     /// How it ended; absent where that is not recorded.
     pub outcome: Option<Ended>,
+    /// The plan that was made of what it changed. Its client was told so by an error.
+    pub plan: Option<String>,
+    /// The change that was committed after it, on its connection.
+    pub change: Option<String>,
 }
 
 /// How a statement ended.

@@ -25,6 +25,8 @@ fn a_session_is_told_from_its_request_to_what_is_not_given_back() {
     assert_eq!(connection.statements.iter().map(|statement| statement.number).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(connection.statements[1].refused.as_deref(), Some("BLY-1002"));
     assert_eq!(connection.statements[2].outcome.as_ref().unwrap().rows, Some(2));
+    let third = &connection.statements[2];
+    assert_eq!((third.plan.as_deref(), third.change.as_deref()), (Some("p_1"), Some("c_2")));
     assert_eq!((report.plans[0].state.as_str(), report.plans[0].steps.len()), ("applied", 3));
     let changes: Vec<_> = report.changes.iter().map(|change| (change.id.as_str(), change.state.as_str())).collect();
     assert_eq!(changes, [("c_1", "committed"), ("c_2", "committed"), ("c_3", "committed")]);

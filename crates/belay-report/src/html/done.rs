@@ -2,7 +2,7 @@
 
 use super::{Page, steps};
 use crate::report::{Connection, Report, Session, Statement};
-use belay_model::BindValue;
+use belay_model::{BindValue, Code};
 
 pub(super) fn sessions(page: &mut Page, report: &Report) {
     page.heading("What was done");
@@ -55,9 +55,16 @@ fn row(page: &mut Page, statement: &Statement) {
     }
     page.raw("</td><td>");
     match &statement.refused {
-        Some(code) => page.tag("bad", "refused").raw(" <code>").text(code).raw("</code>"),
-        None => page.tag("good", &statement.effect),
-    };
+        Some(code) => {
+            page.tag("bad", "refused").raw(" <code>").text(code).raw("</code>");
+            if let Ok(code) = code.parse::<Code>() {
+                page.raw("<br><span class=\"fine\">").text(code.title()).raw("</span>");
+            }
+        }
+        None => {
+            page.tag("good", &statement.effect);
+        }
+    }
     if let Some(because) = &statement.because {
         page.raw("<br><span class=\"fine\">").text(because).raw("</span>");
     }
@@ -85,7 +92,9 @@ fn outcome(page: &mut Page, statement: &Statement) {
         page.raw("not run: one before it failed");
         return;
     }
-    if let Some(state) = &outcome.sqlstate {
+    if let Some(plan) = &statement.plan {
+        page.tag("warn", "planned").raw(" as <code>").text(plan).raw("</code><br>");
+    } else if let Some(state) = &outcome.sqlstate {
         page.tag("bad", "failed").raw(" <code>").text(state).raw("</code> ");
     }
     if let Some(code) = &outcome.stopped {
@@ -93,6 +102,9 @@ fn outcome(page: &mut Page, statement: &Statement) {
     }
     if let Some(rows) = outcome.rows {
         page.count(rows, "row", "rows").raw("<br>");
+    }
+    if let Some(change) = &statement.change {
+        page.raw("change <code>").text(change).raw("</code><br>");
     }
     let hundredths = outcome.micros / 10;
     page.text(&format!("{}.{:02} ms", hundredths / 100, hundredths % 100));

@@ -70,7 +70,9 @@ pub(super) fn table<'a>(page: &mut Page, steps: impl Iterator<Item = &'a Step>) 
     page.raw("<table class=\"steps\"><thead><tr><th>When</th><th>Who</th><th>What</th><th class=\"number\">Record</th></tr></thead><tbody>\n");
     for step in steps {
         page.raw("<tr><td class=\"time\">").time(&step.at).raw("</td><td class=\"short\">");
-        page.text(step.who.as_deref().unwrap_or("Belay")).raw("</td><td>");
+        // Somebody is told of what the one did whom the record names.
+        let who = step.who.as_deref().filter(|_| step.act != "notified");
+        page.text(who.unwrap_or("Belay")).raw("</td><td>");
         tell(page, step);
         page.raw("</td><td class=\"number\">").number(step.record).raw("</td></tr>\n");
     }
@@ -94,7 +96,7 @@ fn tell(page: &mut Page, step: &Step) {
         "token_claimed" => "took the password of the access".to_owned(),
         "role_made" => format!("role {} made in the database", field("role")),
         "role_dropped" => format!("role {} dropped from the database", field("role")),
-        "notified" => format!("told about {} through {}", field("what"), field("channel")),
+        "notified" => format!("told somebody of it through {}: {}", field("channel"), field("what").replace('_', " ")),
         "login" => format!("logged in to {} from {} with {}", field("database"), field("client"), application(step)),
         "login_failed" => format!("was not let in from {}: {}", field("client"), field("code")),
         "plan_approved" if field("still_needed") == "0" => "approved these rows".to_owned(),

@@ -72,8 +72,8 @@ impl Nodes for Leaves {
     type Error = Infallible;
 
     fn node(&mut self, level: u32, index: u64) -> Result<Hash, Infallible> {
-        let (from, to) = ((index << level) as usize, ((index + 1) << level) as usize);
-        Ok(root(&self.0[from..to]))
+        let place = |index: u64| usize::try_from(index << level).unwrap();
+        Ok(root(&self.0[place(index)..place(index + 1)]))
     }
 }
 
