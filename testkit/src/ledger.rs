@@ -121,7 +121,9 @@ fn frame(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 fn link(chain: &[u8; 32], payload: &[u8]) -> [u8; 32] {
     let hash = |parts: [&[u8]; 2]| {
         let mut context = Context::new(&SHA256);
-        parts.iter().for_each(|part| context.update(part));
+        for part in parts {
+            context.update(part);
+        }
         context.finish()
     };
     let leaf = hash([&[0], payload]);

@@ -13,6 +13,7 @@ use e2e::World;
 use recorded::{Connection, Statement};
 use server_log::{Entry, Session, What};
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
 use std::slice::Iter;
 use testkit::{Belay, Ticket};
 use traffic::{Client, Kind};
@@ -24,7 +25,7 @@ const CLIENTS: usize = 4;
 const CONTROL: &str = "belay-control";
 /// How many statements are shown before one that is wrong.
 const SHOWN: usize = 10;
-/// invalid_cursor_name and invalid_sql_statement_name.
+/// `invalid_cursor_name` and `invalid_sql_statement_name`.
 const NOBODYS: [&str; 2] = ["34000", "26000"];
 
 #[test]
@@ -228,12 +229,16 @@ fn past_own(rest: &mut Iter<'_, Entry>) -> bool {
 
 /// With the newest of what both said up to there.
 fn told(why: &str, place: usize, connection: &Connection, entries: &[Entry]) -> String {
-    let mut told = format!("{}, back end {}: {why}\n", connection.name, connection.backend);
+    let mut told = format!("{}, back end {}: {why}", connection.name, connection.backend);
     let before = &connection.statements[place.saturating_sub(SHOWN)..place];
-    before.iter().for_each(|statement| told += &format!("  ledger {statement:?}\n"));
+    for statement in before {
+        let _ = write!(told, "\n  ledger {statement:?}");
+    }
     let shown = before.first().map(|first| first.text.as_str());
     let from = entries.iter().position(|entry| Some(entry.text.as_str()) == shown).unwrap_or(0);
-    entries[from..].iter().take(4 * SHOWN).for_each(|entry| told += &format!("  server {entry:?}\n"));
+    for entry in entries[from..].iter().take(4 * SHOWN) {
+        let _ = write!(told, "\n  server {entry:?}");
+    }
     told
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use testkit::{Dice, LedgerFiles, Outcome};
 
 /// How long a gateway lives at the most before it is killed.
-const LIFE: usize = 700;
+const LIFE: usize = 1000;
 /// The same for one that is killed while it starts.
 const START: usize = 500;
 
