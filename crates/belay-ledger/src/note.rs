@@ -6,9 +6,9 @@
 //! — <name> <base64 of the key's id and the signature>
 //! ```
 
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::str::FromStr;
@@ -49,7 +49,9 @@ impl VerifierKey {
     }
 
     fn verifies(&self, text: &str, signature: &Signature) -> bool {
-        UnparsedPublicKey::new(&ED25519, self.public).verify(text.as_bytes(), &signature.bytes).is_ok()
+        let key = VerifyingKey::from_bytes(&self.public);
+        let signature = ed25519_dalek::Signature::from_slice(&signature.bytes);
+        key.and_then(|key| key.verify_strict(text.as_bytes(), &signature?)).is_ok()
     }
 }
 
@@ -83,7 +85,7 @@ impl FromStr for VerifierKey {
 /// A private key with its name.
 pub struct Signer {
     key: VerifierKey,
-    pair: Ed25519KeyPair,
+    pair: SigningKey,
 }
 
 impl fmt::Debug for Signer {
@@ -95,8 +97,8 @@ impl fmt::Debug for Signer {
 impl Signer {
     /// The key of this seed; nothing where the name or the seed is none.
     pub fn new(name: &str, seed: &[u8]) -> Option<Signer> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
-        let public = pair.public_key().as_ref().try_into().ok()?;
+        let pair = SigningKey::from_bytes(seed.try_into().ok()?);
+        let public = pair.verifying_key().to_bytes();
         Some(Signer { key: VerifierKey::new(name, public)?, pair })
     }
 
@@ -106,7 +108,7 @@ impl Signer {
     }
 
     fn sign(&self, text: &str) -> Signature {
-        let bytes = self.pair.sign(text.as_bytes()).as_ref().to_vec();
+        let bytes = self.pair.sign(text.as_bytes()).to_bytes().to_vec();
         Signature { name: self.key.name.clone(), id: self.key.id, bytes }
     }
 }
