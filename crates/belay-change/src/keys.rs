@@ -138,7 +138,9 @@ mod tests {
     fn keys(table: &Table, lines: &[&str]) -> Vec<(String, bool)> {
         let mut keys = Keys::default();
         keys.table(table);
-        listed(lines).iter().for_each(|(number, side, image)| keys.image(*number, *side, image));
+        for (number, side, image) in listed(lines) {
+            keys.image(number, side, &image);
+        }
         keys.finish().concat().into_iter().map(|key| (key.text, key.is_new)).collect()
     }
 
