@@ -184,7 +184,7 @@ fn a_person_asks_another_approves_and_each_step_says_what_comes_next() {
     assert_eq!(run(&ann, &["grants", "--all"]).0, 0);
     assert!(!kept.exists(), "the token of an ended grant is forgotten");
     let (code, stdout, stderr) = run(&admin, &["audit", "verify"]);
-    assert!(code == 0 && stdout.starts_with("intact    yes"), "{stdout}{stderr}");
+    assert!(code == 0 && stdout.starts_with("intact       yes"), "{stdout}{stderr}");
     let (_, stdout, _) = run(&admin, &["audit", "search", "who:bob", "-o", "jsonl"]);
     assert!(stdout.contains("\"event\":\"request_denied\""), "{stdout}");
 }

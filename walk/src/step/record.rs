@@ -22,46 +22,86 @@ pub(super) async fn the_ledger_holds(world: &World, checks: &mut Checks) -> Resu
         .all(|word| ends.out.contains(word));
     checks.expect(told, "it holds carol's requests, grants, statements and their ends", &ends.all());
 
-    let intact = admin.belay(&["audit", "verify", "-o", "json"]).await?;
+    let key = keep(world, "ledger.pub", &admin.must(&["audit", "key"]).await?.out)?;
+    let checkpoint = keep(world, "checkpoint", &admin.must(&["audit", "checkpoint"]).await?.out)?;
+    let whole = copy(world, "whole")?;
+    let intact = admin.belay(&["audit", "verify", "-o", "json", "--dir", &whole, "--key", &key]).await?;
     let report = intact.json()?;
-    let position = report["position"].as_str().unwrap_or_default().to_owned();
     checks.expect(
-        intact.code == 0 && report["intact"] == true,
-        &format!("it is intact: {} records, position {}", report["records"], short(&position)),
+        intact.code == 0 && report["intact"] == true && report["signed"] == report["records"],
+        &format!("a copy is what the gateway signed, as its public key alone tells: {} records", report["records"]),
         &intact.all(),
     );
+    the_auditor_asks(world, checks, &whole, &key).await?;
 
     let changed = copy(world, "changed")?;
-    let segment = first_segment(&changed)?;
-    change_one_byte(&segment)?;
-    let found = admin.belay(&["audit", "verify", "--dir", &changed.display().to_string()]).await?;
+    change_one_byte(&first_segment(Path::new(&changed))?)?;
+    let found = admin.belay(&["audit", "verify", "--dir", &changed, "--key", &key]).await?;
     checks.expect(
         found.code == NOT_INTACT,
-        &format!("one byte is changed in a copy, and it is found: {}", named(&found.err)),
+        &format!("one byte is changed in another copy, and it is found: {}", named(&found.err)),
         &found.all(),
     );
     let cut = copy(world, "cut")?;
-    let segment = first_segment(&cut)?;
-    cut_last_record(&segment)?;
-    let words = ["audit", "verify", "--dir", &cut.display().to_string(), "--position", &position];
-    let found = admin.belay(&words).await?;
+    cut_last_record(&first_segment(Path::new(&cut))?)?;
+    let found = admin.belay(&["audit", "verify", "--dir", &cut, "--key", &key, "--checkpoint", &checkpoint]).await?;
     checks.expect(
         found.code == NOT_INTACT,
-        "the last record is cut off another copy, and the position noted before tells it",
+        "the last record is cut off a third copy, and the checkpoint kept before tells it",
         &found.all(),
     );
     Ok(())
 }
 
-fn copy(world: &World, name: &str) -> Result<PathBuf, Broken> {
-    let broken = |error: std::io::Error| format!("copy of the ledger: {error}");
+/// Who changed row 41 of orders, who approved it, was it undone? Without the server.
+async fn the_auditor_asks(world: &World, checks: &mut Checks, copy: &str, key: &str) -> Result<(), Broken> {
+    let admin = &world.people.admin;
+    let query = "kind:change_kept table:public.orders row:41";
+    let found = admin.must(&["audit", "search", query, "--dir", copy, "-o", "jsonl"]).await?;
+    let first: serde_json::Value = serde_json::from_str(found.out.lines().next().unwrap_or_default())
+        .map_err(|error| format!("search: {error}"))?;
+    let (who, session) = (first["who"].as_str().unwrap_or_default(), first["session"].as_str().unwrap_or_default());
+    checks.expect(
+        !who.is_empty() && session.starts_with("s_"),
+        &format!("a search in the copy tells who changed order 41: {who}, in session {session}"),
+        &found.all(),
+    );
+    let page = world.folder.path().join("report.html").display().to_string();
+    let told = admin.must(&["audit", "report", session, "--dir", copy, "--html", &page]).await?;
+    let checked = admin.belay(&["audit", "check", &page, "--key", key]).await?;
+    let html = fs::read_to_string(&page).map_err(|error| format!("report: {error}"))?;
+    checks.expect(
+        checked.code == 0 && html.contains("bob"),
+        "the session's report is one page: who asked, who approved, what was given back; its proofs hold",
+        &format!("{}{}", told.all(), checked.all()),
+    );
+    Ok(())
+}
+
+fn keep(world: &World, name: &str, text: &str) -> Result<String, Broken> {
+    let path = world.folder.path().join(name);
+    fs::write(&path, text).map_err(|error| format!("{name}: {error}"))?;
+    Ok(path.display().to_string())
+}
+
+fn copy(world: &World, name: &str) -> Result<String, Broken> {
     let to = world.folder.path().join(name);
-    fs::create_dir(&to).map_err(broken)?;
-    for entry in fs::read_dir(world.gateway.data_dir().join("ledger")).map_err(broken)? {
-        let entry = entry.map_err(broken)?;
-        fs::copy(entry.path(), to.join(entry.file_name())).map_err(broken)?;
+    copy_all(&world.gateway.data_dir().join("ledger"), &to).map_err(|error| format!("copy of the ledger: {error}"))?;
+    Ok(to.display().to_string())
+}
+
+fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
     }
-    Ok(to)
+    Ok(())
 }
 
 fn first_segment(folder: &Path) -> Result<PathBuf, Broken> {
@@ -97,8 +137,4 @@ fn cut_last_record(segment: &Path) -> Result<(), Broken> {
 
 fn named(err: &str) -> &str {
     err.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default()
-}
-
-fn short(position: &str) -> &str {
-    position.get(..12).unwrap_or(position)
 }
