@@ -164,7 +164,11 @@ fn ran(kind: Kind, statement: &Statement, before: &[Statement], rest: &mut Iter<
         return Ok(());
     }
     // A cursor or a prepared statement that nobody made has no text for the server to log.
-    if is_made_in_sql(statement) && statement.sqlstate.as_deref().is_some_and(|state| NOBODYS.contains(&state)) {
+    let failed_with = |states: &[&str]| statement.sqlstate.as_deref().is_some_and(|state| states.contains(&state));
+    let is_nobodys = is_made_in_sql(statement) && failed_with(&NOBODYS);
+    // In a failed transaction the server refuses a function call before it would log it.
+    let is_call = statement.text.starts_with("<call of function ") && failed_with(&["25P02"]);
+    if is_nobodys || is_call {
         return Ok(());
     }
     let Some(entry) = ahead.next().filter(|entry| is(statement, before, entry)) else {
