@@ -117,8 +117,8 @@ fn frame(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((payload, chain, behind))
 }
 
-/// SHA-256(chain || SHA-256(0x00 || payload)).
-fn link(chain: &[u8; 32], payload: &[u8]) -> [u8; 32] {
+/// The chain after a record: SHA-256(chain || SHA-256(0x00 || payload)).
+pub fn link(chain: &[u8; 32], payload: &[u8]) -> [u8; 32] {
     let hash = |parts: [&[u8]; 2]| {
         let mut context = Context::new(&SHA256);
         for part in parts {

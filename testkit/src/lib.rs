@@ -19,7 +19,7 @@ pub use belay::{Belay, Outcome, Ticket, binary};
 pub use bypass::{Bypass, Prepare};
 pub use certificate::Certificates;
 pub use dice::Dice;
-pub use ledger::LedgerFiles;
+pub use ledger::{LedgerFiles, link};
 pub use port::free_port;
 pub use postgres::{Builder, Postgres};
 pub use sample::{SAMPLE_DATABASE, sample};

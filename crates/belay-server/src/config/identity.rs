@@ -18,8 +18,8 @@ impl Identity {
         let table: toml::Table = toml::from_str(text).unwrap_or_default();
         flatten("", &toml::Value::Table(table), &mut lines);
         lines.sort();
-        let whole: String = lines.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
-        let hash = hex::encode(digest(&SHA256, whole.as_bytes()).as_ref());
+        let whole: Vec<String> = lines.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+        let hash = hex::encode(digest(&SHA256, whole.concat().as_bytes()).as_ref());
         Identity { hash, settings: lines.into_iter().map(|(name, _)| name).collect() }
     }
 }

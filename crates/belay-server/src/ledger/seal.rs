@@ -21,7 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 /// A checkpoint is kept for good after so many records, or after so long, whichever comes first.
 const KEEP_RECORDS: u64 = 1 << 20;
-const KEEP_AFTER: Duration = Duration::from_secs(3_600);
+const KEEP_AFTER: Duration = Duration::from_hours(1);
 
 /// Why the ledger is not signed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -177,7 +177,7 @@ struct Work {
     tiles: Tiles,
     origin: String,
     /// How many records the newest checkpoint has.
-    signed: u64,
+    sealed: u64,
     /// How many the last had that is kept for good, and when that was.
     kept: Option<(u64, Instant)>,
     tell: watch::Sender<Option<Arc<Signed>>>,
@@ -205,9 +205,9 @@ impl Work {
         let keys = KeyFiles::new(&how.data_dir, origin.clone());
         let (signer, is_new) = key(&keys, latest.as_ref())?;
         let new_key = is_new.then(|| signer.verifier().clone());
-        let (kept, signed) = (None, latest.as_ref().map_or(0, |signed| signed.checkpoint.size));
+        let sealed = latest.as_ref().map_or(0, |signed| signed.checkpoint.size);
         tell.send_replace(latest.map(Arc::new));
-        Ok((Work { ledger, dir, keys, signer, tree, events: None, tiles, origin, signed, kept, tell }, new_key))
+        Ok((Work { ledger, dir, keys, signer, tree, events: None, tiles, origin, sealed, kept: None, tell }, new_key))
     }
 
     /// Until it is told to stop.
@@ -247,7 +247,7 @@ impl Work {
         if grown.is_err() {
             self.events = None;
         }
-        let due = grown? > self.signed || with.is_some();
+        let due = grown? > self.sealed || with.is_some();
         if !due {
             return if keep { self.keep_latest() } else { Ok(()) };
         }
@@ -260,9 +260,9 @@ impl Work {
         let note = checkpoint.sign(&signers);
         let signed = Arc::new(Signed { checkpoint, note });
         checkpoint::publish(&self.dir, &signed).map_err(failed)?;
-        self.signed = signed.checkpoint.size;
+        self.sealed = signed.checkpoint.size;
         self.tell.send_replace(Some(signed));
-        let due = self.kept.is_none_or(|(size, at)| self.signed - size >= KEEP_RECORDS || at.elapsed() >= KEEP_AFTER);
+        let due = self.kept.is_none_or(|(size, at)| self.sealed - size >= KEEP_RECORDS || at.elapsed() >= KEEP_AFTER);
         if keep || due || with.is_some() { self.keep_latest() } else { Ok(()) }
     }
 

@@ -129,7 +129,9 @@ impl Writer {
         tally.bytes.fetch_add(end - self.synced, Relaxed);
         tally.syncs.fetch_add(1, Relaxed);
         (self.encoder, self.synced) = (encoder, end);
-        batch.iter().for_each(|item| self.connections.hear(&item.event));
+        for item in batch {
+            self.connections.hear(&item.event);
+        }
         self.queue.stored(self.encoder.position());
         self.buffer.shrink_to(2 * PIECE);
         Ok(())

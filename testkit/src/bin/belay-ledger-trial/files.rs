@@ -1,8 +1,8 @@
 //! The files of a ledger, read and written as its documentation describes them, with none of Belay's code.
 
-use aws_lc_rs::digest::{Context, SHA256};
 use std::fs;
 use std::path::{Path, PathBuf};
+use testkit::link;
 
 const HEADER: usize = 64;
 
@@ -85,17 +85,6 @@ impl Files {
         fs::remove_dir_all(to.join("tile")).expect("tiles");
         size
     }
-}
-
-/// SHA-256(chain || SHA-256(0x00 || payload)).
-pub(crate) fn link(chain: &[u8; 32], payload: &[u8]) -> [u8; 32] {
-    let hash = |parts: [&[u8]; 2]| {
-        let mut context = Context::new(&SHA256);
-        parts.iter().for_each(|part| context.update(part));
-        context.finish()
-    };
-    let leaf = hash([&[0], payload]);
-    hash([chain, leaf.as_ref()]).as_ref().try_into().expect("32 bytes")
 }
 
 fn header(first: u64, chain: &[u8; 32]) -> Vec<u8> {

@@ -73,7 +73,7 @@ pub(crate) async fn checkpoint(args: CheckpointArgs, out: &Out) -> Result<ExitCo
 pub(crate) async fn prove(args: ProveArgs, out: &Out) -> Result<ExitCode, Failure> {
     let found = match &args.dir {
         Some(dir) => {
-            let (payload, proof) = proof::prove(&ledger_in(dir)?, args.seq).map_err(unproven)?;
+            let (payload, proof) = proof::prove(&ledger_in(dir)?, args.seq).map_err(|error| unproven(&error))?;
             RecordProof::new(args.seq, payload, &proof)
         }
         None => Client::open()?.get(&["audit", "proof", &args.seq.to_string()], &[]).await?,
@@ -89,7 +89,7 @@ pub(crate) async fn prove(args: ProveArgs, out: &Out) -> Result<ExitCode, Failur
     Ok(ExitCode::SUCCESS)
 }
 
-fn unproven(error: ProofError) -> Failure {
+fn unproven(error: &ProofError) -> Failure {
     let exit = match error {
         ProofError::Tiles(_) | ProofError::Checkpoints(_) => Exit::Integrity,
         ProofError::Read(_) | ProofError::Unsigned(..) => Exit::Failure,

@@ -88,11 +88,7 @@ impl Passthrough {
                     self.pending.push_back(Pending::Close(kind, Box::from(name)));
                 }
             }
-            b'S' => {
-                if !self.copying {
-                    self.end_batch(run, now);
-                }
-            }
+            b'S' if !self.copying => self.end_batch(run, now),
             b'c' | b'f' => {
                 if !self.copying && !self.pending.is_empty() {
                     self.pending.push_back(Pending::CopyEnd);

@@ -161,8 +161,8 @@ impl Filter {
             return Err(FilterError::Long);
         }
         let condition = |word: &Word<'_>| {
-            let test = word.key.map_or_else(|| said(word), |key| keyed(key, word.value, now))?;
-            Ok(Condition { negated: word.negated, test })
+            let wanted = word.key.map_or_else(|| said(word), |key| keyed(key, word.value, now))?;
+            Ok(Condition { negated: word.negated, test: wanted })
         };
         Ok(Filter { conditions: words.iter().map(condition).collect::<Result<_, _>>()? })
     }
@@ -203,9 +203,8 @@ fn keyed(key: &str, value: &str, now: Timestamp) -> Result<Test, FilterError> {
 
 fn test(key: &str, value: &str, now: Timestamp) -> Result<Test, String> {
     let has = |key, value: String| Ok(Test::Has(vec![(key, value)]));
-    let one_of = |key, known: &[&str]| match known.contains(&value) {
-        true => has(key, value.to_owned()),
-        false => Err(suggested(value, known)),
+    let one_of = |key, known: &[&str]| {
+        if known.contains(&value) { has(key, value.to_owned()) } else { Err(suggested(value, known)) }
     };
     if value.is_empty() {
         return Err("expected a value behind the `:`".to_owned());

@@ -79,13 +79,13 @@ impl Signatures {
         if self.fault.is_some() {
             return;
         }
-        let mut full = None;
+        let mut full = Vec::new();
         let pushed = self.tree.push(leaf(frame.payload), &mut |tile: Tile| -> Result<(), std::convert::Infallible> {
-            full = worst(full.take(), tile);
+            full.push(tile);
             Ok(())
         });
         let Ok(()) = pushed;
-        for tile in full.into_iter().flatten() {
+        for tile in full {
             self.compare(&tile);
         }
         self.note_key(frame);
@@ -205,13 +205,6 @@ fn kept<T>(read: Result<T, CheckpointsError>, fault: &mut Option<Fault>) -> Resu
 
 fn whole(file: &str, seq: u64, what: String) -> Fault {
     Fault { file: file.to_owned(), seq, offset: 0, what }
-}
-
-/// A leaf fills at most one tile on each level.
-fn worst(full: Option<Vec<Tile>>, tile: Tile) -> Option<Vec<Tile>> {
-    let mut full = full.unwrap_or_default();
-    full.push(tile);
-    Some(full)
 }
 
 /// Where a stored tile is not what the records make of it: which tile, the first record that it is about, and how.

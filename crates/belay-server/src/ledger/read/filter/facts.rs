@@ -52,19 +52,19 @@ pub(in crate::ledger) fn values(event: &Event, key: Key) -> Vec<String> {
     match key {
         Key::Who => text(event.who.as_ref()),
         Key::Target => text(event.target.as_ref()),
-        Key::Session => text(event.session),
-        Key::Grant => text(event.grant),
-        Key::Connection => text(event.connection),
-        Key::Kind => text(Some(kind.word())),
+        Key::Session => text(event.session.as_ref()),
+        Key::Grant => text(event.grant.as_ref()),
+        Key::Connection => text(event.connection.as_ref()),
+        Key::Kind => text(Some(&kind.word())),
         Key::Table => tables(kind).iter().flat_map(|name| endings(name).chain([name.as_str()])).map(into).collect(),
         Key::Named => tables(kind),
         Key::Row => rows(kind),
-        Key::Effect => text(effect(kind)),
-        Key::Decision => text(decision(kind)),
-        Key::Request => text(request(kind)),
+        Key::Effect => text(effect(kind).as_ref()),
+        Key::Decision => text(decision(kind).as_ref()),
+        Key::Request => text(request(kind).as_ref()),
         Key::Plan => plans(kind).iter().map(ToString::to_string).collect(),
         Key::Change => changes(kind).iter().map(ToString::to_string).collect(),
-        Key::Code => text(code(kind)),
+        Key::Code => text(code(kind).as_ref()),
         Key::Sqlstate => match kind {
             EventKind::Outcome { outcome, .. } => text(outcome.sqlstate.as_ref()),
             _ => Vec::new(),
@@ -99,8 +99,8 @@ pub(in crate::ledger) fn words(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
-fn text(value: Option<impl ToString>) -> Vec<String> {
-    value.iter().map(ToString::to_string).collect()
+fn text(value: Option<&impl ToString>) -> Vec<String> {
+    value.map(ToString::to_string).into_iter().collect()
 }
 
 fn into(name: &str) -> String {
