@@ -215,11 +215,20 @@ pub(crate) fn make_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, SecretError> 
     Ok(key)
 }
 
-/// Writes a new file that only its owner can read, and waits for the disk.
+/// Writes a new file that only its owner can read, whole or not at all, and waits for the disk.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    // What an earlier attempt left.
+    let _ = std::fs::remove_file(&new);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
+    // Never over a file that is there.
+    let linked = std::fs::hard_link(&new, path);
+    std::fs::remove_file(&new)?;
+    linked?;
     match path.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),

@@ -3,15 +3,15 @@
 
 use super::tiles::replace;
 use belay_ledger::{Checkpoint, Note};
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 const LATEST: &str = "checkpoint";
 const HISTORY: &str = "checkpoints";
 /// What is read of either file.
-const MOST: u64 = 1 << 30;
+const MOST: u64 = 256 << 20;
 
 /// Why checkpoints cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -44,18 +44,23 @@ pub struct Signed {
 }
 
 impl Signed {
-    /// Reads a note.
+    /// Reads a note. One of no records at all says nothing, and is none.
     pub fn read(text: &str) -> Option<Signed> {
         let note: Note = text.parse().ok()?;
-        Some(Signed { checkpoint: Checkpoint::of(&note).ok()?, note })
+        let checkpoint = Checkpoint::of(&note).ok().filter(|checkpoint| checkpoint.size > 0)?;
+        Some(Signed { checkpoint, note })
     }
 }
 
 /// The newest checkpoint of the ledger in this directory.
 pub fn latest(dir: &Path) -> Result<Option<Signed>, CheckpointsError> {
-    let path = dir.join(LATEST);
-    let Some(text) = text(&path)? else { return Ok(None) };
-    Signed::read(&text).map(Some).ok_or(CheckpointsError::Damaged { path, line: 1 })
+    read_one(&dir.join(LATEST))
+}
+
+/// The checkpoint in this file.
+pub(super) fn read_one(path: &Path) -> Result<Option<Signed>, CheckpointsError> {
+    let Some(text) = text(path)? else { return Ok(None) };
+    Signed::read(&text).map(Some).ok_or_else(|| CheckpointsError::Damaged { path: path.to_owned(), line: 1 })
 }
 
 /// The checkpoints that were kept, oldest first. An append that a crash cut short is no checkpoint.
@@ -103,16 +108,19 @@ pub(super) fn keep(dir: &Path, signed: &Signed) -> io::Result<()> {
 
 fn text(path: &Path) -> Result<Option<String>, CheckpointsError> {
     let failed = |source| CheckpointsError::Io { path: path.to_owned(), source };
-    match fs::metadata(path) {
-        Ok(facts) if facts.len() > MOST => Err(failed(io::Error::other("it is too large"))),
-        Ok(_) => match fs::read_to_string(path) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Err(CheckpointsError::Damaged { path: path.to_owned(), line: 1 })
-            }
-            Err(error) => Err(failed(error)),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(error)),
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let damaged = || CheckpointsError::Damaged { path: path.to_owned(), line: 1 };
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(damaged());
     }
+    let mut bytes = Vec::new();
+    file.take(MOST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MOST {
+        return Err(damaged());
+    }
+    String::from_utf8(bytes).map(Some).map_err(|_| damaged())
 }

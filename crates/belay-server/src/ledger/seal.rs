@@ -56,6 +56,9 @@ pub enum SealError {
     /// A checkpoint was signed over others.
     #[error("the first {0} records of the ledger are not those that its checkpoint was signed over")]
     Different(u64),
+    /// The checkpoint that was signed last is not there.
+    #[error("the checkpoint of {0} records that was signed last is not the ledger's any more")]
+    NotOurs(u64),
     /// Somebody else writes to the files.
     #[error("record {0} of the ledger is not on the disk as it was written")]
     NotAsWritten(u64),
@@ -204,6 +207,9 @@ impl Work {
         let tree = resume(&dir, &tiles, latest.as_ref())?;
         let keys = KeyFiles::new(&how.data_dir, origin.clone());
         let (signer, is_new) = key(&keys, latest.as_ref())?;
+        if !is_new {
+            check_last(&keys, &signer, latest.as_ref(), &tiles)?;
+        }
         let new_key = is_new.then(|| signer.verifier().clone());
         let sealed = latest.as_ref().map_or(0, |signed| signed.checkpoint.size);
         tell.send_replace(latest.map(Arc::new));
@@ -212,9 +218,10 @@ impl Work {
 
     /// Until it is told to stop.
     fn run(mut self, inbox: &mpsc::Receiver<Order>, interval: Duration) {
-        let mut failed: Option<String> = None;
+        let (mut failed, mut pause): (Option<String>, _) = (None, Duration::ZERO);
         loop {
-            let order = inbox.recv_timeout(interval);
+            let order = inbox.recv_timeout(pause);
+            pause = interval;
             let last = matches!(order, Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected));
             let sealed = self.seal(None, last);
             // The same failure is told once.
@@ -247,11 +254,11 @@ impl Work {
         if grown.is_err() {
             self.events = None;
         }
-        let due = grown? > self.sealed || with.is_some();
-        if !due {
+        if grown? == self.sealed && with.is_none() {
             return if keep { self.keep_latest() } else { Ok(()) };
         }
-        let failed = |source| SealError::Io { dir: self.dir.clone(), source };
+        let dir = self.dir.clone();
+        let failed = |source| SealError::Io { dir: dir.clone(), source };
         for tile in self.tree.partial() {
             self.tiles.write(&tile).map_err(failed)?;
         }
@@ -259,24 +266,37 @@ impl Work {
         let signers: Vec<&Signer> = std::iter::once(&self.signer).chain(with).collect();
         let note = checkpoint.sign(&signers);
         let signed = Arc::new(Signed { checkpoint, note });
+        // First what is kept: what tells of a new key must not be lost if it ends here.
+        if with.is_some() || keep || self.is_due(signed.checkpoint.size) {
+            self.keep(&signed)?;
+        }
         checkpoint::publish(&self.dir, &signed).map_err(failed)?;
+        self.keys.note(&signed.note).map_err(failed)?;
         self.sealed = signed.checkpoint.size;
         self.tell.send_replace(Some(signed));
-        let due = self.kept.is_none_or(|(size, at)| self.sealed - size >= KEEP_RECORDS || at.elapsed() >= KEEP_AFTER);
-        if keep || due || with.is_some() { self.keep_latest() } else { Ok(()) }
+        Ok(())
+    }
+
+    fn is_due(&self, size: u64) -> bool {
+        self.kept.is_none_or(|(kept, at)| size - kept >= KEEP_RECORDS || at.elapsed() >= KEEP_AFTER)
     }
 
     fn keep_latest(&mut self) -> Result<(), SealError> {
         let latest = self.tell.borrow().clone();
-        if let Some(latest) = latest.filter(|latest| self.kept.is_none_or(|(size, _)| size < latest.checkpoint.size)) {
-            let failed = |source| SealError::Io { dir: self.dir.clone(), source };
-            checkpoint::keep(&self.dir, &latest).map_err(failed)?;
-            self.kept = Some((latest.checkpoint.size, Instant::now()));
+        let is_kept = |signed: &Arc<Signed>| self.kept.is_some_and(|(size, _)| size >= signed.checkpoint.size);
+        match latest.filter(|signed| !is_kept(signed)) {
+            Some(latest) => self.keep(&latest),
+            None => Ok(()),
         }
+    }
+
+    fn keep(&mut self, signed: &Signed) -> Result<(), SealError> {
+        checkpoint::keep(&self.dir, signed).map_err(|source| SealError::Io { dir: self.dir.clone(), source })?;
+        self.kept = Some((signed.checkpoint.size, Instant::now()));
         Ok(())
     }
 
-    /// Adds what is durable to the tree. Returns its size.
+    /// Adds what is durable to the tree, all of it or nothing. Returns its size.
     fn grow(&mut self) -> Result<u64, SealError> {
         let durable = self.ledger.position();
         if self.tree.size() >= durable.size {
@@ -286,11 +306,12 @@ impl Work {
             Some(events) => events,
             None => read::events(&self.dir, self.tree.size())?,
         };
-        let end = add(&mut events, &mut self.tree, &self.tiles, durable.size, &self.dir)?;
+        let mut tree = self.tree.clone();
+        let end = add(&mut events, &mut tree, &self.tiles, durable.size, &self.dir)?;
         if end != Some(durable) {
             return Err(SealError::NotAsWritten(durable.size - 1));
         }
-        self.events = Some(events);
+        (self.tree, self.events) = (tree, Some(events));
         Ok(self.tree.size())
     }
 
@@ -319,6 +340,22 @@ fn key(keys: &KeyFiles, latest: Option<&Signed>) -> Result<(Signer, bool), SealE
     Ok(keys.open()?)
 }
 
+/// What was signed last is noted beside the key: the ledger's newest checkpoint has to be that one, or one that goes on
+/// from it, and signed with the key.
+fn check_last(keys: &KeyFiles, signer: &Signer, latest: Option<&Signed>, tiles: &Tiles) -> Result<(), SealError> {
+    // One of another ledger was left when that was moved away: no key of this one has that one's name.
+    let last = keys.noted()?.map(|signed| signed.checkpoint).filter(|last| last.origin == signer.verifier().name());
+    let wrong = || SealError::NotOurs(last.as_ref().map_or(0, |last| last.size));
+    let Some(latest) = latest else { return if last.is_none() { Ok(()) } else { Err(wrong()) } };
+    if latest.note.verify([signer.verifier()]).is_empty() {
+        return Err(wrong());
+    }
+    let (Some(last), now) = (&last, &latest.checkpoint) else { return Ok(()) };
+    let goes_on = last.size <= now.size
+        && tiles.consistency(last.size, now.size).ok().flatten().is_some_and(|proof| proof.verify(last.root, now.root));
+    if goes_on { Ok(()) } else { Err(wrong()) }
+}
+
 /// What a ledger is called whose first record this is: no other has the same.
 fn origin(dir: &Path) -> Result<String, SealError> {
     let first = read::events(dir, 0)?.next_placed().transpose()?;
@@ -332,7 +369,7 @@ fn resume(dir: &Path, tiles: &Tiles, latest: Option<&Signed>) -> Result<Tree, Se
         return Ok(Tree::default());
     };
     let tree = Tree::resume(size, |path| tiles.read(path).ok());
-    if let Some(tree) = tree.filter(|tree| tree.root() == root) {
+    if let Some(tree) = tree.filter(|tree| tree.root() == root && tiles.are_full(size)) {
         return Ok(tree);
     }
     let mut tree = Tree::default();

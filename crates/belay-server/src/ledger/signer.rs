@@ -1,9 +1,10 @@
 //! The key that signs a ledger's checkpoints: `ledger.key` in the data directory, not in the ledger's own, so that a copy
 //! of the ledger does not hold it. `ledger.pub` is its public half.
 
+use super::checkpoint::{self, CheckpointsError, Signed};
 use super::tiles::replace;
 use crate::secrets::{self, SecretError};
-use belay_ledger::Signer;
+use belay_ledger::{Note, Signer};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 const KEY: &str = "ledger.key";
 /// The key that is being changed to.
 const NEXT: &str = "ledger.key.next";
+/// The checkpoint that was signed last.
+const LAST: &str = "ledger.last";
 /// The public half.
 pub const PUBLIC: &str = "ledger.pub";
 
@@ -60,6 +63,16 @@ impl KeyFiles {
         fs::rename(self.dir.join(NEXT), self.dir.join(KEY))?;
         fs::File::open(&self.dir)?.sync_all()?;
         self.publish(next)
+    }
+
+    /// Notes what was signed last, out of reach of who can write to the ledger's directory only.
+    pub(crate) fn note(&self, note: &Note) -> io::Result<()> {
+        replace(&self.dir.join(LAST), note.to_string().as_bytes(), true)
+    }
+
+    /// What was signed last.
+    pub(crate) fn noted(&self) -> Result<Option<Signed>, CheckpointsError> {
+        checkpoint::read_one(&self.dir.join(LAST))
     }
 
     fn publish(&self, signer: &Signer) -> io::Result<()> {

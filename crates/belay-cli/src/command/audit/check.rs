@@ -1,10 +1,13 @@
 //! `belay audit check`: whether a session report is what the ledger's records make it.
 
-use super::{ledger_in, report, verify};
+use super::{ledger_in, report, unreadable, verify};
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
+use belay_ledger::VerifierKey;
 use belay_report::{Checked, Fault, Subject, check, check_page};
 use belay_server::ledger::account::account;
+use belay_server::ledger::checkpoint::Signed;
+use belay_server::ledger::read::{self, Against, Trust};
 use serde::Serialize;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -48,11 +51,11 @@ struct Answer {
 
 pub(crate) fn run(args: &Args, out: &Out) -> Result<ExitCode, Failure> {
     let keys = args.key.iter().map(|key| verify::trusted(key)).collect::<Result<Vec<_>, _>>()?;
-    let text = read(&args.file)?;
+    let text = text_of(&args.file)?;
     let is_page = text.trim_start().starts_with('<');
     let checked = if is_page { check_page(&text, &keys) } else { check(&text, &keys) };
     let checked = checked.map_err(|fault| failed(&args.file, &fault))?;
-    let compared = args.dir.as_deref().map(|dir| compare(dir, &checked, &args.file)).transpose()?.is_some();
+    let compared = args.dir.as_deref().map(|dir| compare(dir, &checked, &args.file, &keys)).transpose()?.is_some();
     let answer = Answer {
         kind: "report_check",
         api_version: belay_report::API_VERSION,
@@ -82,7 +85,7 @@ pub(crate) fn run(args: &Args, out: &Out) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(file: &Path) -> Result<String, Failure> {
+fn text_of(file: &Path) -> Result<String, Failure> {
     let failed = |error: std::io::Error| Failure::usage(format!("`{}`: {error}", file.display()));
     let mut text = String::new();
     let mut file = std::fs::File::open(file).map_err(failed)?.take(BYTES_MOST);
@@ -91,13 +94,22 @@ fn read(file: &Path) -> Result<String, Failure> {
 }
 
 /// Makes the report again from the ledger's own files. It may have grown since: what came later is no difference.
-fn compare(dir: &Path, checked: &Checked, file: &Path) -> Result<(), Failure> {
+fn compare(dir: &Path, checked: &Checked, file: &Path, keys: &[VerifierKey]) -> Result<(), Failure> {
     let subject: Subject = checked
         .document
         .subject
         .parse()
         .map_err(|error: belay_report::SubjectError| Failure::usage(error.to_string()))?;
-    let mut again = account(&ledger_in(dir)?, subject).map_err(report::unmade)?;
+    let ledger = ledger_in(dir)?;
+    // The files have to be the ledger that the report was made of, up to the checkpoint that it bears at least.
+    let noted = checked.document.proof.iter().filter_map(|proof| Signed::read(&proof.checkpoint)).collect();
+    let trust = Some(Trust { keys: keys.to_vec(), noted });
+    let found = read::verify(&ledger, &Against { position: None, trust }).map_err(unreadable)?;
+    if let Some(fault) = found.damage.or(found.torn) {
+        let what = format!("the ledger to compare with is not intact: record {}: {}", fault.seq, fault.what);
+        return Err(Failure::new(Exit::Integrity, what).hint("belay audit verify --dir DIR --key KEY"));
+    }
+    let mut again = account(&ledger, subject).map_err(report::unmade)?;
     again.records.retain(|record| record.record < checked.checkpoint.size);
     let mut pairs = again.records.iter().zip(&checked.document.records);
     let differs = pairs.find(|(one, other)| one.payload != other.payload).map(|(one, _)| one.record);

@@ -8,6 +8,8 @@ use belay_model::EventKind;
 use std::collections::VecDeque;
 use std::path::Path;
 
+const OTHER: &str = "the tile is not what the records make of it";
+
 /// Whose word is taken, and what was noted elsewhere.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
@@ -98,10 +100,15 @@ impl Signatures {
     /// The records are over.
     pub(super) fn finish(&mut self) {
         let there = self.tree.size();
-        if let Some(Due { signed, file }) = self.due.pop_back().filter(|_| self.fault.is_none()) {
+        // Anybody can write one to the history that no trusted key has signed.
+        let counts = |due: &Due| {
+            !self.is_checked || due.file != "checkpoints" || !due.signed.note.verify(&self.trusted).is_empty()
+        };
+        let left = self.due.iter().rposition(counts).and_then(|place| self.due.remove(place));
+        if let Some(Due { signed, file }) = left.filter(|_| self.fault.is_none()) {
             let size = signed.checkpoint.size;
             self.compare_partial();
-            if self.odd_tile.is_some_and(|(path, ..)| path.level == 0) {
+            if self.odd_tile.is_some_and(|(path, _, how)| path.level == 0 && how == OTHER) {
                 return self.different(size, file);
             }
             let what =
@@ -146,6 +153,14 @@ impl Signatures {
     fn check(&mut self, due: &Due) {
         let Due { signed, file } = due;
         let size = signed.checkpoint.size;
+        let signers: Vec<VerifierKey> = signed.note.verify(&self.trusted).into_iter().cloned().collect();
+        // An older one may bear an older key; the newest proves what is before it as well.
+        if self.is_checked && signers.is_empty() && (*file == "checkpoint" || size > self.newest) {
+            return self.untrusted(size, file);
+        }
+        if self.is_checked && signers.is_empty() && *file == "checkpoints" {
+            return;
+        }
         if size != self.tree.size() || signed.checkpoint.root != self.tree.root() {
             return self.different(size, file);
         }
@@ -153,24 +168,22 @@ impl Signatures {
         if *file == "checkpoint" {
             self.compare_partial();
         }
-        if !self.is_checked {
-            return;
-        }
-        let signers: Vec<VerifierKey> = signed.note.verify(&self.trusted).into_iter().cloned().collect();
         if signers.is_empty() {
-            // An older one may bear an older key; the newest proves what is before it as well.
-            if *file != "checkpoints" || size >= self.newest {
-                let what = format!("the checkpoint of {size} records is signed by no key that is trusted");
-                self.fault = Some(whole(file, size.saturating_sub(1), what));
-            }
             return;
         }
         self.signed = Some(size);
         for (seq, key, replaces) in &self.added {
-            if *seq < size && signers.contains(replaces) && !self.trusted.contains(key) {
+            // It has to have signed as well: a record alone makes nobody trusted.
+            let is_signed_in = *seq < size && signers.contains(replaces) && !signed.note.verify([key]).is_empty();
+            if is_signed_in && !self.trusted.contains(key) {
                 self.trusted.push(key.clone());
             }
         }
+    }
+
+    fn untrusted(&mut self, size: u64, file: &str) {
+        let what = format!("the checkpoint of {size} records is signed by no key that is trusted");
+        self.fault = Some(whole(file, size.saturating_sub(1), what));
     }
 
     /// Which record it is, as far as the tiles tell.
@@ -178,7 +191,7 @@ impl Signatures {
         self.compare_partial();
         let before = self.signed.unwrap_or(0);
         self.fault = Some(match self.odd_tile {
-            Some((path, seq, _)) if path.level == 0 && seq < size => {
+            Some((path, seq, OTHER)) if path.level == 0 && seq < size => {
                 whole(file, seq, format!("record {seq} is not the one that was signed"))
             }
             _ => {
@@ -214,7 +227,7 @@ fn oddity(tiles: &Tiles, tile: &Tile) -> Option<(TilePath, u64, &'static str)> {
     match tiles.read(path) {
         Ok(stored) => {
             let place = stored.hashes.iter().zip(&tile.hashes).position(|(stored, made)| stored != made)?;
-            Some((path, first(place), "the tile is not what the records make of it"))
+            Some((path, first(place), OTHER))
         }
         Err(TileError::Missing(_) | TileError::NoTile(_)) => Some((path, first(0), "the tile is missing or cut short")),
         Err(TileError::Io { .. }) => Some((path, first(0), "the tile cannot be read")),
