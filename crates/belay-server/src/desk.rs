@@ -46,6 +46,7 @@ pub use survey::Surveyor;
 pub use to_revert::RevertOf;
 pub(crate) use to_revert::ToRevert;
 
+use crate::files;
 use crate::people::LocalPeople;
 use crate::secrets::{self, Keys};
 use belay_model::{Role, Span};
@@ -134,7 +135,7 @@ impl Desk {
         let path = self.data.join("admin.token");
         // A token there is of a start that did not get as far as the commit.
         let written = remove_if_there(&path)
-            .and_then(|()| secrets::write_private(&path, format!("{}\n", minted.secret.reveal()).as_bytes()));
+            .and_then(|()| files::create(&path, format!("{}\n", minted.secret.reveal()).as_bytes(), 0o600));
         written.map_err(|error| DeskError::Store(format!("`{}`: {error}", path.display())))?;
         self.finish(act).await?;
         Ok(Some(path))

@@ -82,7 +82,6 @@ impl Feeds {
             };
             ready.push(Output {
                 ledger: parts.ledger.clone(),
-                opened_with: parts.opened.size,
                 cursor: find_cursor(output, parts).map_err(failed)?,
                 filter: output.only.clone(),
                 encoding: Arc::new(encoding),

@@ -2,16 +2,17 @@
 //!
 //! Nothing here is stored, logged or compared in a way that shows how much of it matched.
 
+use crate::files;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{digest, hmac, pbkdf2, rand};
 use belay_engine::ScramVerifier;
 use belay_model::Token;
 use belay_store::SealedSecret;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::Read;
 use std::num::NonZeroU32;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -211,28 +212,8 @@ pub(crate) fn read_key(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, Secre
 
 pub(crate) fn make_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, SecretError> {
     let key = Zeroizing::new(random::<32>()?);
-    write_private(path, key.as_ref()).map_err(|error| file_error(path, &error))?;
+    files::create(path, key.as_ref(), 0o600).map_err(|error| file_error(path, &error))?;
     Ok(key)
-}
-
-/// Writes a new file that only its owner can read, whole or not at all, and waits for the disk.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    // What an earlier attempt left.
-    let _ = std::fs::remove_file(&new);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    // Never over a file that is there.
-    let linked = std::fs::hard_link(&new, path);
-    std::fs::remove_file(&new)?;
-    linked?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 pub(crate) fn file_error(path: &Path, error: &std::io::Error) -> SecretError {

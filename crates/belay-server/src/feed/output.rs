@@ -30,8 +30,6 @@ const LONGEST_REST: Duration = Duration::from_mins(1);
 
 pub(super) struct Output {
     pub(super) ledger: Ledger,
-    /// The ledger's records when it was opened.
-    pub(super) opened_with: u64,
     pub(super) cursor: Cursor,
     pub(super) filter: Filter,
     pub(super) encoding: Arc<Encoding>,
@@ -181,7 +179,7 @@ impl Output {
 
     /// The ledger's records that are on the disk. No others go out: what a receiver has, the ledger keeps.
     fn size(&self) -> u64 {
-        self.opened_with + self.ledger.counters().records
+        self.ledger.position().size
     }
 }
 

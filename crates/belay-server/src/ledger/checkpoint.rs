@@ -1,7 +1,7 @@
 //! The signed states of a ledger, in files beside its segments: `checkpoint` is the newest, `checkpoints` those that
 //! are kept for good, one behind the other with an empty line between.
 
-use super::tiles::replace;
+use crate::files;
 use belay_ledger::{Checkpoint, Note};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -86,7 +86,7 @@ fn end_of_note(text: &str) -> Option<usize> {
 
 /// Makes it the newest.
 pub(super) fn publish(dir: &Path, signed: &Signed) -> io::Result<()> {
-    replace(&dir.join(LATEST), signed.note.to_string().as_bytes(), true)
+    files::replace(&dir.join(LATEST), signed.note.to_string().as_bytes(), 0o600)
 }
 
 /// Keeps it for good.

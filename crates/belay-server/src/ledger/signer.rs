@@ -2,7 +2,7 @@
 //! of the ledger does not hold it. `ledger.pub` is its public half.
 
 use super::checkpoint::{self, CheckpointsError, Signed};
-use super::tiles::replace;
+use crate::files;
 use crate::secrets::{self, SecretError};
 use belay_ledger::{Note, Signer};
 use std::fs;
@@ -67,7 +67,7 @@ impl KeyFiles {
 
     /// Notes what was signed last, out of reach of who can write to the ledger's directory only.
     pub(crate) fn note(&self, note: &Note) -> io::Result<()> {
-        replace(&self.dir.join(LAST), note.to_string().as_bytes(), true)
+        files::replace(&self.dir.join(LAST), note.to_string().as_bytes(), 0o600)
     }
 
     /// What was signed last.
@@ -80,6 +80,6 @@ impl KeyFiles {
         if fs::read_to_string(&path).is_ok_and(|there| there == line) {
             return Ok(());
         }
-        replace(&path, line.as_bytes(), true)
+        files::replace(&path, line.as_bytes(), 0o600)
     }
 }

@@ -3,10 +3,11 @@
 //! They follow from the records and can be made anew. A full one never changes; of one that is not full there is the
 //! newest, in `NNN.p/WIDTH`.
 
+use crate::files;
 use belay_ledger::{ConsistencyProof, InclusionProof, NoTile, Tile, TilePath, Tiled};
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 /// A full tile in bytes.
@@ -59,22 +60,26 @@ impl Tiles {
 
     fn look(&self, path: TilePath) -> Result<Tile, TileError> {
         let file = self.dir.join(path.to_string());
-        let missing = || TileError::Missing(file.clone());
-        let wider = self.wider(path);
-        for candidate in std::iter::once(&file).chain(&wider) {
-            let failed = |source| TileError::Io { path: candidate.clone(), source };
-            let found = match File::open(candidate) {
-                Ok(found) if found.metadata().map_err(failed)?.is_file() => found,
-                Ok(_) => return Err(missing()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(source) => return Err(failed(source)),
-            };
-            let mut bytes = Vec::with_capacity(FULL);
-            found.take(FULL as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-            let part = bytes.get(..path.width * 32).filter(|_| bytes.len() <= FULL).ok_or_else(missing)?;
-            return Tile::decode(path, part).ok_or_else(missing);
-        }
-        Err(missing())
+        // Where it is not there, files that hold more of it are looked for.
+        let found = self.read_part(&file, path).transpose();
+        let found = found.or_else(|| self.wider(path).iter().find_map(|file| self.read_part(file, path).transpose()));
+        found.unwrap_or(Err(TileError::Missing(file)))
+    }
+
+    /// The beginning of a file, as this tile; nothing where there is no such file.
+    fn read_part(&self, file: &Path, path: TilePath) -> Result<Option<Tile>, TileError> {
+        let failed = |source| TileError::Io { path: file.to_owned(), source };
+        let missing = || TileError::Missing(self.dir.join(path.to_string()));
+        let found = match File::open(file) {
+            Ok(found) if found.metadata().map_err(failed)?.is_file() => found,
+            Ok(_) => return Err(missing()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(failed(source)),
+        };
+        let mut bytes = Vec::with_capacity(FULL);
+        found.take(FULL as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+        let part = bytes.get(..path.width * 32).filter(|_| bytes.len() <= FULL).ok_or_else(missing)?;
+        Tile::decode(path, part).map(Some).ok_or_else(missing)
     }
 
     /// Whether every full tile of a tree of this size is there, as far as lengths tell.
@@ -100,7 +105,8 @@ impl Tiles {
         let full = self.dir.join(TilePath { width: belay_ledger::TILE_WIDTH, ..tile.path }.to_string());
         let folder = file.parent().unwrap_or(&self.dir);
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        replace(&file, &tile.encode(), file == full)?;
+        let replace = if file == full { files::replace } else { files::replace_soon };
+        replace(&file, &tile.encode(), 0o600)?;
         for (_, old) in partial_files(&full).into_iter().filter(|(_, old)| *old != file) {
             fs::remove_file(old)?;
         }
@@ -119,23 +125,6 @@ impl Tiles {
     /// The proof that the tree of `old` records goes on as that of `new`.
     pub fn consistency(&self, old: u64, new: u64) -> Result<Option<ConsistencyProof>, TileError> {
         ConsistencyProof::make(&mut Tiled { size: new, read: |path| self.read(path) }, old, new)
-    }
-}
-
-/// Puts a file in the place of another, whole or not at all.
-pub(super) fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(bytes)?;
-    if durable {
-        file.sync_all()?;
-    }
-    fs::rename(&new, path)?;
-    match path.parent() {
-        Some(folder) if durable => File::open(folder)?.sync_all(),
-        _ => Ok(()),
     }
 }
 

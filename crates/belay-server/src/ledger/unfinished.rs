@@ -4,12 +4,12 @@
 //! beside it. That file is no part of the ledger, and proves nothing.
 
 use super::LedgerError;
+use crate::files;
 use belay_model::{ConnectionId, Event, EventKind, GrantId, SessionId, Timestamp, TransactionStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -91,10 +91,7 @@ impl Connections {
     /// that nobody looks back to.
     pub(super) fn note(&self, dir: &Path, first: u64) -> io::Result<()> {
         let all: Vec<&(Unfinished, Option<u64>)> = self.open.values().collect();
-        let path = note_of(dir, first);
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        file.write_all(&serde_json::to_vec(&all)?)?;
-        file.sync_all()?;
+        files::replace(&note_of(dir, first), &serde_json::to_vec(&all)?, 0o600)?;
         let mut notes: Vec<PathBuf> = fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
         notes.retain(|path| path.extension().is_some_and(|end| end == SUFFIX));
         notes.sort();

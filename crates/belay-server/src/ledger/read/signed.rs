@@ -139,6 +139,10 @@ impl Signatures {
 
     fn note_key(&mut self, frame: &Frame<'_>) {
         const KIND: &[u8] = b"\"kind\":\"ledger_key_added\"";
+        // Whom nobody trusts signs nobody in.
+        if !self.is_checked {
+            return;
+        }
         if !frame.payload.windows(KIND.len()).any(|part| part == KIND) {
             return;
         }
