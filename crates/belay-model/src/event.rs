@@ -431,6 +431,15 @@ pub enum EventKind {
     SessionEnded {
         reason: EndReason,
     },
+    /// Nothing of the session may be deleted from here on.
+    SessionHeld {
+        reason: String,
+    },
+    SessionReleased,
+    /// The key to what the session typed and what rows held goes, and with it the content.
+    SessionErased {
+        reason: String,
+    },
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands in references")]
@@ -500,6 +509,9 @@ impl EventKind {
             EventKind::ChangeReverted { .. } => "change_reverted",
             EventKind::ConnectionEnded { .. } => "connection_ended",
             EventKind::SessionEnded { .. } => "session_ended",
+            EventKind::SessionHeld { .. } => "session_held",
+            EventKind::SessionReleased => "session_released",
+            EventKind::SessionErased { .. } => "session_erased",
         }
     }
 }

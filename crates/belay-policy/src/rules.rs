@@ -38,11 +38,13 @@ pub enum Action {
     Revert,
     ReadLedger,
     ChangeLedgerKey,
+    HoldSession,
+    EraseSession,
 }
 
 impl Action {
     /// Every action, in the order of the table.
-    pub const ALL: [Action; 28] = [
+    pub const ALL: [Action; 30] = [
         Action::SeeUsers,
         Action::ChangeUsers,
         Action::SetPassword,
@@ -71,6 +73,8 @@ impl Action {
         Action::Revert,
         Action::ReadLedger,
         Action::ChangeLedgerKey,
+        Action::HoldSession,
+        Action::EraseSession,
     ];
 
     /// The action in words that complete "may not ...".
@@ -104,6 +108,8 @@ impl Action {
             Action::Revert => "revert changes",
             Action::ReadLedger => "read the ledger",
             Action::ChangeLedgerKey => "change the ledger's key",
+            Action::HoldSession => "hold sessions",
+            Action::EraseSession => "erase what sessions hold",
         }
     }
 }
@@ -187,6 +193,8 @@ pub fn reach(role: Option<Role>, action: Action) -> Reach {
             | Action::ChangeTargets
             | Action::ChangeRules
             | Action::ChangeLedgerKey
+            | Action::HoldSession
+            | Action::EraseSession
             | Action::SeeRequests
             | Action::SeeGrants
             | Action::SeeSessions
@@ -203,7 +211,8 @@ pub fn reach(role: Option<Role>, action: Action) -> Reach {
             | Action::SeeSessions
             | Action::SeePlans
             | Action::SeeRows
-            | Action::ReadLedger => Reach::Everything,
+            | Action::ReadLedger
+            | Action::HoldSession => Reach::Everything,
             _ => Reach::Nothing,
         },
         Some(Role::BreakGlass) => match action {

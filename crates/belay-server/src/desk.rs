@@ -16,6 +16,7 @@ mod error;
 mod forms;
 mod gateway;
 mod grants;
+mod holds;
 mod ledger_key;
 mod logins;
 mod masks;
@@ -30,7 +31,7 @@ mod targets;
 mod to_revert;
 mod users;
 
-pub use belay_store::{ApiToken, MaskRecord, User};
+pub use belay_store::{ApiToken, HoldRecord, MaskRecord, User};
 pub use changes::ChangeView;
 pub(crate) use changes::{Origin, read as read_set, rows_gone};
 pub use clock::{Clock, SystemClock};

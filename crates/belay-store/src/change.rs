@@ -1,5 +1,6 @@
 //! Change sets, and how their transactions ended. Their rows are in sealed files; here is where.
 
+use crate::hold::NOT_HELD;
 use crate::{Look, StoreError, Writing, row};
 use belay_model::{ChangeId, GrantId, KeptChange, Name, PlanId, SessionId, Timestamp};
 use sqlx::sqlite::SqliteRow;
@@ -82,7 +83,7 @@ impl Look<'_> {
     pub async fn due_trash(&mut self, now: Timestamp) -> Result<Vec<ChangeRecord>, StoreError> {
         let sql = format!(
             "{SELECT} WHERE c.file IS NOT NULL AND c.state = 'committed' AND c.expires_at <= ?1 AND c.summary LIKE '{TRASH}'
-             ORDER BY c.id LIMIT ?2"
+             AND {NOT_HELD} ORDER BY c.id LIMIT ?2"
         );
         let found = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now.0).bind(crate::LIST_MOST).fetch_all(&mut *self.0);
         found.await?.iter().map(record).collect()
@@ -148,21 +149,26 @@ impl Writing {
     }
 
     /// Forgets the files of plans and changes whose time is over, and returns their names; at most a list's worth.
-    /// What is not settled keeps its file, and so does what is still in a target's trash.
+    /// What is not settled keeps its file, and so does what is still in a target's trash or of a session on hold.
     pub async fn forget_change_files(&mut self, now: Timestamp, plans: Timestamp) -> Result<Vec<String>, StoreError> {
         let of_changes = format!(
             "SELECT file FROM changes WHERE file IS NOT NULL AND expires_at <= ?1 AND (state = 'rolled_back'
-             OR state = 'committed' AND summary NOT LIKE '{TRASH}') LIMIT ?2"
+             OR state = 'committed' AND summary NOT LIKE '{TRASH}') AND {NOT_HELD} LIMIT ?2"
         );
         let mut files: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(of_changes))
             .bind(now.0)
             .bind(crate::LIST_MOST)
             .fetch_all(self.connection())
             .await?;
-        let of_plans = "SELECT file FROM plans WHERE file IS NOT NULL AND state NOT IN ('pending', 'approved')
-                        AND expires_at <= ?1 LIMIT ?2";
-        let found: Vec<String> =
-            sqlx::query_scalar(of_plans).bind(plans.0).bind(crate::LIST_MOST).fetch_all(self.connection()).await?;
+        let of_plans = format!(
+            "SELECT file FROM plans WHERE file IS NOT NULL AND state NOT IN ('pending', 'approved')
+             AND expires_at <= ?1 AND {NOT_HELD} LIMIT ?2"
+        );
+        let found: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(of_plans))
+            .bind(plans.0)
+            .bind(crate::LIST_MOST)
+            .fetch_all(self.connection())
+            .await?;
         files.extend(found);
         for file in &files {
             for sql in

@@ -9,6 +9,7 @@ mod changes;
 mod events;
 mod gateway;
 mod grants;
+mod holds;
 mod ledger_key;
 mod login;
 mod masks;
@@ -78,6 +79,7 @@ fn parts() -> (Router<Arc<Doors>>, OpenApi) {
         .merge(access::routes())
         .merge(requests::routes())
         .merge(grants::routes())
+        .merge(holds::routes())
         .merge(plans::routes())
         .merge(changes::routes())
         .merge(sessions::routes())

@@ -9,6 +9,7 @@ mod change;
 mod events;
 mod gateway;
 mod grant;
+mod hold;
 mod ledger_key;
 mod mask;
 mod person;
@@ -28,6 +29,7 @@ pub use change::{
 pub use events::EventOutput;
 pub use gateway::{Gateway, Me};
 pub use grant::{Extend, Grant, GrantToken, Narrow, Review};
+pub use hold::{Hold, NewHold};
 pub use ledger_key::{LedgerCheckpoint, LedgerKey, RecordProof};
 pub use mask::{Mask, MaskOfGrant, MaskSuggestion, NewMask};
 pub use person::{ApiToken, LoggedIn, Login, NewApiToken, NewUser, Password, User, UserChange, UserWithToken};

@@ -2,6 +2,7 @@
 
 mod check;
 mod export;
+mod hold;
 mod key;
 mod report;
 mod search;
@@ -47,6 +48,8 @@ enum Act {
     Report(report::Args),
     /// Whether such a page is what the ledger's records make it
     Check(check::Args),
+    /// Keep a session from being erased or deleted, and see which are kept
+    Hold(hold::Args),
     /// All records that match as CSV, JSON Lines or Parquet
     Export(export::Args),
 }
@@ -61,6 +64,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
         Act::Search(args) => search::run(args, out).await,
         Act::Report(args) => report::run(args, out).await,
         Act::Check(args) => check::run(&args, out),
+        Act::Hold(args) => hold::run(args, out).await,
         Act::Export(args) => export::run(args, out).await,
     }
 }

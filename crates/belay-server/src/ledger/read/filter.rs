@@ -92,6 +92,9 @@ pub(super) const KINDS: &[&str] = &[
     "change_reverted",
     "connection_ended",
     "session_ended",
+    "session_held",
+    "session_released",
+    "session_erased",
 ];
 
 /// Conditions that all must hold. The empty one matches everything.

@@ -83,7 +83,9 @@ pub(in crate::ledger) fn texts(kind: &EventKind) -> Vec<&str> {
         EventKind::Statement { text, because, .. } => std::iter::once(&**text).chain(because.as_deref()).collect(),
         EventKind::RequestMade { reason, .. }
         | EventKind::RequestDenied { reason, .. }
-        | EventKind::PlanDenied { reason, .. } => vec![reason],
+        | EventKind::PlanDenied { reason, .. }
+        | EventKind::SessionHeld { reason }
+        | EventKind::SessionErased { reason } => vec![reason],
         EventKind::RequestRefused { reason, because, .. } => vec![reason, because],
         EventKind::ApprovalRefused { because, .. } | EventKind::PlanApprovalRefused { because, .. } => vec![because],
         EventKind::GrantReviewed { note } => vec![note],

@@ -1,0 +1,74 @@
+//! Legal holds on sessions: what is held is neither erased nor deleted when its time is over.
+
+use super::{Caller, Desk, DeskError, pick};
+use belay_model::{EventKind, SessionId};
+use belay_policy::{Action, REASON_MOST, may_for_all};
+use belay_store::HoldRecord;
+
+/// The most sessions on hold at once: whoever deletes looks at them all.
+const HOLDS_MOST: usize = 1_000;
+
+impl Desk {
+    /// Every hold.
+    pub async fn holds(&self, who: &Caller) -> Result<Vec<HoldRecord>, DeskError> {
+        may_for_all(&who.principal, Action::HoldSession)?;
+        Ok(self.store.reader().await?.look().holds().await?)
+    }
+
+    /// Sessions of which nothing may be deleted: records, rows of changes, what is sealed.
+    pub async fn held_sessions(&self) -> Result<Vec<SessionId>, DeskError> {
+        let holds = self.store.reader().await?.look().holds().await?;
+        Ok(holds.into_iter().map(|hold| hold.session).collect())
+    }
+
+    /// Holds a session from here on.
+    pub async fn hold(&self, who: &Caller, session: &str, reason: &str) -> Result<HoldRecord, DeskError> {
+        let reason = said(reason)?;
+        let mut act = self.act_with(who, Action::HoldSession).await?;
+        let session = pick::session(&mut act.writing.look(), &who.principal, session).await?;
+        if let Some(there) = act.writing.look().hold(session.id).await? {
+            return Err(DeskError::Conflict {
+                message: format!("{} is on hold already, by {}", session.id, there.by),
+                hint: format!("belay audit hold --release {}", session.id),
+            });
+        }
+        if act.writing.look().holds().await?.len() >= HOLDS_MOST {
+            return Err(DeskError::Conflict {
+                message: format!("{HOLDS_MOST} sessions are on hold already"),
+                hint: "belay audit hold --release SESSION".to_owned(),
+            });
+        }
+        let by = who.principal.name.clone();
+        let hold = HoldRecord { session: session.id, by, at: act.now, reason: reason.clone() };
+        act.writing.add_hold(&hold).await?;
+        act.event_about(&session.target, session.grant, Some(session.id), EventKind::SessionHeld { reason });
+        self.finish(act).await?;
+        Ok(hold)
+    }
+
+    /// Takes the hold off a session.
+    pub async fn release(&self, who: &Caller, session: &str) -> Result<SessionId, DeskError> {
+        let mut act = self.act_with(who, Action::HoldSession).await?;
+        let session = pick::session(&mut act.writing.look(), &who.principal, session).await?;
+        if act.writing.look().hold(session.id).await?.is_none() {
+            return Err(DeskError::NotFound { kind: "hold on session", name: session.id.to_string() });
+        }
+        act.writing.remove_hold(session.id).await?;
+        act.event_about(&session.target, session.grant, Some(session.id), EventKind::SessionReleased);
+        self.finish(act).await?;
+        Ok(session.id)
+    }
+}
+
+/// A reason that says something.
+pub(super) fn said(reason: &str) -> Result<String, DeskError> {
+    let reason = reason.trim();
+    let invalid = |message: String| DeskError::Invalid { field: "reason", message };
+    if reason.is_empty() {
+        return Err(invalid("a reason is needed".to_owned()));
+    }
+    if reason.chars().count() > REASON_MOST {
+        return Err(invalid(format!("a reason has at most {REASON_MOST} characters")));
+    }
+    Ok(reason.to_owned())
+}
