@@ -301,9 +301,10 @@ impl Row for AuditEntry {
 }
 
 impl Row for RecordProof {
-    const COLUMNS: &'static [&'static str] = &["seq", "record", "proof"];
+    const COLUMNS: &'static [&'static str] = &["seq", "record", "content", "proof"];
     fn cells(&self) -> Vec<String> {
-        vec![self.seq.to_string(), self.record.clone(), self.proof.clone()]
+        let content = plain(self.content.as_ref());
+        vec![self.seq.to_string(), self.record.clone(), content, self.proof.clone()]
     }
 }
 

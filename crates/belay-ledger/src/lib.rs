@@ -12,6 +12,10 @@
 //! chain    SHA-256(chain of the record before || leaf), leaf = SHA-256(0x00 || payload)
 //! ```
 //!
+//! The content of an event of a session, what was typed and what rows hold, is sealed under a key of the session: then
+//! the payload ends in `,"content":HASH,"sealed":...}`, where the hash is SHA-256 over the content as JSON. Chain and leaf
+//! are over the payload as it is stored, so that erasing the key leaves every proof as it is.
+//!
 //! The leaf is the leaf hash of RFC 6962, section 2.1, so that a Merkle tree can be built over the same records.
 //! The length has its own check because a changed length in the middle would otherwise look like an append
 //! that a crash cut short, and be thrown away as one.
@@ -22,6 +26,7 @@
 
 mod chain;
 mod checkpoint;
+mod content;
 mod cut;
 mod encode;
 mod header;
@@ -34,13 +39,14 @@ mod verify;
 
 pub use chain::{Hash, Position, PositionError, leaf, link};
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use content::{ERASED, SALT_LEN, Seal};
 pub use cut::Cut;
 pub use encode::{EncodeError, Encoder};
 pub use header::{HEADER_LEN, Header, HeaderError};
 pub use merkle::{Nodes, empty_root, node};
 pub use note::{KEY_LEN, KeyError, Note, NoteError, Signer, VerifierKey};
 pub use proof::{ConsistencyProof, InclusionProof};
-pub use record::{Record, RecordError};
+pub use record::{Opened, Record, RecordError, Sealed};
 pub use tile::{NoTile, TILE_WIDTH, Tile, TilePath, Tiled, Tree, partial_paths};
 pub use verify::{Damage, DamageKind, End, Frame, Torn, Verifier};
 

@@ -1,7 +1,10 @@
 //! One record, read back.
 
 use crate::Cut;
-use belay_model::Event;
+use crate::content::{Read, hash, mark_erased, restore};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use belay_model::{Event, SessionId};
 use serde::{Deserialize, Serialize};
 
 /// An event with its place in the ledger.
@@ -12,31 +15,107 @@ pub struct Record {
     /// What had to be left out of it, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
+    /// Its content cannot be read, because the key of its session is gone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub erased: bool,
     /// The event.
     #[serde(flatten)]
     pub event: Event,
 }
 
-/// A payload that is intact but not understood, such as an event of a later version.
+/// An intact payload that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("record cannot be read: {0}")]
-pub struct RecordError(String);
+pub enum RecordError {
+    /// It is not understood, such as an event of a later version.
+    #[error("record cannot be read: {0}")]
+    Unknown(String),
+    /// Its content is not what the record was written over.
+    #[error("the content of the record is not the one that was sealed")]
+    Content,
+}
+
+/// What is sealed in a record.
+#[derive(Debug)]
+pub struct Sealed {
+    /// The session whose key it is sealed under.
+    pub session: SessionId,
+    /// The record.
+    pub seq: u64,
+    /// What [`crate::Seal`] made of the content.
+    pub bytes: Vec<u8>,
+}
+
+/// What came of opening it.
+#[derive(Debug)]
+pub enum Opened {
+    /// The content.
+    Content(Vec<u8>),
+    /// There is no key to it any more.
+    Gone,
+    /// There is a key, and it does not open.
+    Broken,
+}
 
 /// The part of a payload that the event doesn't know.
 #[derive(Deserialize)]
-struct Envelope {
+struct Envelope<'a> {
     seq: u64,
     #[serde(default)]
     cut: Option<Cut>,
+    #[serde(default)]
+    session: Option<SessionId>,
+    /// SHA-256 of the content.
+    #[serde(default)]
+    content: Option<&'a str>,
+    #[serde(default)]
+    sealed: Option<&'a str>,
 }
 
 impl Record {
-    /// Reads the payload of a frame.
+    /// Reads the payload of a frame without its content.
     pub fn decode(payload: &[u8]) -> Result<Record, RecordError> {
-        let failed = |error: serde_json::Error| RecordError(error.to_string());
-        let envelope: Envelope = serde_json::from_slice(payload).map_err(failed)?;
-        let event: Event = serde_json::from_slice(payload).map_err(failed)?;
-        Ok(Record { seq: envelope.seq, cut: envelope.cut, event })
+        Record::open(payload, |_| Opened::Gone).map(|(record, _)| record)
+    }
+
+    /// Reads the payload of a frame. The content that `open` gives has to be the one that was sealed; it is returned as
+    /// it was, to be shown with the record.
+    pub fn open(payload: &[u8], open: impl FnOnce(Sealed) -> Opened) -> Result<(Record, Option<String>), RecordError> {
+        let unknown = |error: serde_json::Error| RecordError::Unknown(error.to_string());
+        let envelope: Envelope<'_> = serde_json::from_slice(payload).map_err(unknown)?;
+        let event: Event = serde_json::from_slice(payload).map_err(unknown)?;
+        let mut record = Record { seq: envelope.seq, cut: envelope.cut, erased: false, event };
+        let (Some(told), Some(sealed)) = (envelope.content, envelope.sealed) else { return Ok((record, None)) };
+        let bytes = STANDARD_NO_PAD.decode(sealed).map_err(|_| RecordError::Content)?;
+        let session = envelope.session.ok_or(RecordError::Content)?;
+        let content = match open(Sealed { session, seq: envelope.seq, bytes }) {
+            Opened::Content(content) => content,
+            Opened::Gone => {
+                record.erased = true;
+                mark_erased(&mut record.event.kind);
+                return Ok((record, None));
+            }
+            Opened::Broken => return Err(RecordError::Content),
+        };
+        if STANDARD_NO_PAD.encode(hash(&content)) != told {
+            return Err(RecordError::Content);
+        }
+        let read: Read = serde_json::from_slice(&content).map_err(unknown)?;
+        record.cut = read.cut.clone().or(record.cut);
+        restore(&mut record.event.kind, read);
+        let content = String::from_utf8(content).map_err(|_| RecordError::Content)?;
+        Ok((record, Some(content)))
+    }
+
+    /// Reads the payload of a frame with a content that somebody shows with it, if any.
+    pub fn with_content(payload: &[u8], shown: Option<&str>) -> Result<Record, RecordError> {
+        let Some(shown) = shown else { return Record::decode(payload) };
+        let mut is_sealed = false;
+        let open = |_| {
+            is_sealed = true;
+            Opened::Content(shown.as_bytes().to_vec())
+        };
+        let (record, _) = Record::open(payload, open)?;
+        if is_sealed { Ok(record) } else { Err(RecordError::Content) }
     }
 }
 

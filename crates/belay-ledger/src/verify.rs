@@ -79,6 +79,9 @@ pub enum DamageKind {
     /// The segment ends here, and a later one goes on.
     #[error("the segment was truncated")]
     Truncated,
+    /// There is a key to what is sealed in the record, and it does not open it.
+    #[error("the content of the record is not the one that was sealed")]
+    Content,
     /// The header cannot be read.
     #[error("{0}")]
     Header(HeaderError),

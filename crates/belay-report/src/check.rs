@@ -135,7 +135,8 @@ fn records(document: &Document, checkpoint: &Checkpoint, hashes: &[String]) -> R
         if !proof.verify(leaf(proven.payload.as_bytes()), checkpoint.root) {
             return Err(fault("it is not the record that is in the ledger"));
         }
-        let record = Record::decode(proven.payload.as_bytes()).map_err(|error| fault(&error.to_string()))?;
+        let record = Record::with_content(proven.payload.as_bytes(), proven.content.as_deref());
+        let record = record.map_err(|error| fault(&error.to_string()))?;
         if record.seq != proven.record {
             return Err(fault("it bears another number"));
         }

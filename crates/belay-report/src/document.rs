@@ -43,8 +43,22 @@ pub struct Proven {
     pub record: u64,
     /// Its bytes in the ledger.
     pub payload: String,
+    /// What is sealed in them, as far as there was a key to it; its SHA-256 is in the payload.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub content: Option<String>,
     /// The hashes beside the way, by their places in the proof's list.
     pub path: Vec<u32>,
+}
+
+/// A record for a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// As it was read.
+    pub record: Record,
+    /// Its bytes in the ledger.
+    pub payload: String,
+    /// What is sealed in them, if there is a key to it.
+    pub content: Option<String>,
 }
 
 /// What the proofs lead to.
@@ -97,21 +111,18 @@ pub struct RowsBefore {
 
 impl Document {
     /// The document of these records. `proven` is the checkpoint and a proof for each of them.
-    pub fn of(
-        subject: Subject,
-        records: &[(Record, String)],
-        proven: Option<(String, Vec<InclusionProof>)>,
-    ) -> Document {
+    pub fn of(subject: Subject, records: &[Taken], proven: Option<(String, Vec<InclusionProof>)>) -> Document {
         let mut hashes = Hashes::default();
         let (checkpoint, proofs) = proven.unzip();
         let mut proofs = proofs.unwrap_or_default().into_iter();
-        let taken = records.iter().map(|(record, payload)| Proven {
-            record: record.seq,
-            payload: payload.clone(),
+        let taken = records.iter().map(|taken| Proven {
+            record: taken.record.seq,
+            payload: taken.payload.clone(),
+            content: taken.content.clone(),
             path: proofs.next().map(|proof| hashes.places(&proof.hashes)).unwrap_or_default(),
         });
         let taken = taken.collect();
-        let read: Vec<Record> = records.iter().map(|(record, _)| record.clone()).collect();
+        let read: Vec<Record> = records.iter().map(|taken| taken.record.clone()).collect();
         Document {
             kind: KIND.to_owned(),
             api_version: API_VERSION.to_owned(),

@@ -16,7 +16,7 @@ mod subject;
 mod words;
 
 pub use check::{Checked, Fault, check, check_page};
-pub use document::{API_VERSION, Document, KIND, Proof, Proven, RowsBefore, Values, ValuesOfTable, signed_text};
+pub use document::{API_VERSION, Document, KIND, Proof, Proven, RowsBefore, Taken, Values, ValuesOfTable, signed_text};
 pub use gather::gather;
 pub use hash::Hashes;
 pub use html::{embedded, page};

@@ -17,6 +17,7 @@ mod recover;
 pub mod seal;
 pub mod search;
 mod segment;
+mod session_keys;
 pub mod signer;
 pub mod tiles;
 mod truncated;
@@ -25,19 +26,21 @@ pub mod witness;
 mod writer;
 
 pub use segment::LedgerError;
+pub use session_keys::SESSION_KEYS;
 pub use truncated::Truncated;
 pub use unfinished::Unfinished;
 
 use belay_ledger::Position;
-use belay_model::Event;
+use belay_model::{Event, SessionId};
 use queue::{Bounds, Queue, Rejected};
 use recover::Recovery;
+use session_keys::Keyring;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use writer::Writer;
+use writer::{Place, Writer};
 
 /// Where the ledger is and how it is kept.
 #[derive(Debug, Clone)]
@@ -113,6 +116,7 @@ pub struct Ledger {
 struct Inner {
     queue: Arc<Queue>,
     dir: PathBuf,
+    keyring: session_keys::Shared,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -134,11 +138,14 @@ impl Ledger {
         let opened = Opened { position, truncated, unrecorded, unfinished };
         let bounds = Bounds { events: settings.queue_events.max(1), bytes: settings.queue_bytes.max(1) };
         let queue = Arc::new(Queue::new(bounds, settings.group));
-        let writer =
-            Writer::new(Arc::clone(&queue), lock, settings.dir.clone(), settings.segment_bytes, tail, connections)?;
+        let keys = settings.dir.join(SESSION_KEYS);
+        let keyring = Keyring::open(&settings.dir).map_err(|source| LedgerError::Io { path: keys, source })?;
+        let keyring = Arc::new(Mutex::new(keyring));
+        let place = Place { lock, dir: settings.dir.clone(), segment_bytes: settings.segment_bytes };
+        let writer = Writer::new(Arc::clone(&queue), place, tail, connections, Arc::clone(&keyring))?;
         let thread =
             std::thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(failed)?;
-        let inner = Inner { queue, dir: settings.dir.clone(), thread: Mutex::new(Some(thread)) };
+        let inner = Inner { queue, dir: settings.dir.clone(), keyring, thread: Mutex::new(Some(thread)) };
         Ok((Ledger { inner: Arc::new(inner) }, opened))
     }
 
@@ -215,6 +222,12 @@ impl Ledger {
             }
             room.await;
         }
+    }
+
+    /// Forgets the key to the content of this session's records; false where there is none. Waits for the disk.
+    pub fn erase_key(&self, session: SessionId) -> Result<bool, LedgerError> {
+        let mut keyring = self.inner.keyring.lock().unwrap_or_else(PoisonError::into_inner);
+        keyring.erase(session).map_err(|source| LedgerError::Io { path: self.dir().join(SESSION_KEYS), source })
     }
 
     /// What it has done.

@@ -5,7 +5,7 @@ use belay_ledger::{
     leaf, node,
 };
 use belay_model::Event;
-use belay_report::{Document, RowsBefore, Selection, Subject, Values, ValuesOfTable, signed_text};
+use belay_report::{Document, RowsBefore, Selection, Subject, Taken, Values, ValuesOfTable, signed_text};
 use serde_json::{Value, json};
 use std::convert::Infallible;
 
@@ -37,15 +37,15 @@ pub(crate) fn document(subject: &str, payloads: &[String]) -> Document {
     let root = root(&leaves);
     let read: Vec<Record> = payloads.iter().map(|payload| Record::decode(payload.as_bytes()).unwrap()).collect();
     let mut selection = Selection::within(subject, read.iter().map(|record| &record.event)).unwrap();
-    let taken: Vec<(Record, String)> = read
+    let taken: Vec<Taken> = read
         .iter()
         .zip(payloads)
         .filter(|(record, payload)| selection.may_take(payload) && selection.take(&record.event))
-        .map(|(record, payload)| (record.clone(), payload.clone()))
+        .map(|(record, payload)| Taken { record: record.clone(), payload: payload.clone(), content: None })
         .collect();
     let mut nodes = Leaves(leaves);
     let proof = |seq| InclusionProof::make(&mut nodes, seq, size).unwrap().unwrap();
-    let proofs = taken.iter().map(|(record, _)| record.seq).map(proof).collect();
+    let proofs = taken.iter().map(|taken| taken.record.seq).map(proof).collect();
     let checkpoint = Checkpoint { origin: "belay/test".to_owned(), size, root };
     Document::of(subject, &taken, Some((checkpoint.sign(&[&signer()]).to_string(), proofs)))
 }

@@ -13,10 +13,11 @@ const VERSION: &str = "8.17.0";
 /// What may go out, of events and of what is inside them. Not among them: bind values (`values`) and the keys of
 /// rows (`keys`).
 #[rustfmt::skip]
-const FIELDS: [&str; 86] = [
+const FIELDS: [&str; 87] = [
     "application", "approvals_needed", "backend", "because", "bounds", "break_glass", "budgets", "by", "bytes",
     "change", "changed_rows", "channel", "client", "code", "column", "connection", "connections", "cut", "database",
     "deleted", "delivered", "denied", "disabled", "duration", "effect", "effects", "ended_backends", "ends_at",
+    "erased",
     "files", "fingerprint", "found", "functions", "grant", "groups", "hash", "host", "in_transaction", "indirect",
     "inserted", "key", "lock_wait", "mask", "micros", "more_keys", "note", "partial", "plan", "policies", "policy",
     "port", "predicate", "reason", "relations", "replaced_by", "replaces", "request", "resources", "reverts",
@@ -274,7 +275,7 @@ mod tests {
 
     fn mapped(event: Event, detail: Detail) -> Value {
         let position = Position { size: 42, chain: belay_ledger::leaf(b"") };
-        Value::Object(map(&Record { seq: 41, cut: None, event }, position, "gate1", detail).fields)
+        Value::Object(map(&Record { seq: 41, cut: None, erased: false, event }, position, "gate1", detail).fields)
     }
 
     fn statement(text: &str, denied: Option<Code>) -> Event {

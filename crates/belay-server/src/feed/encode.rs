@@ -159,7 +159,7 @@ mod tests {
         };
         let event = Event::new(Timestamp(1_796_000_000_123_456), kind).by("alice");
         let position = Position { size: 42, chain: belay_ledger::leaf(b"") };
-        String::from_utf8(encoding.encode(&Record { seq: 41, cut: None, event }, position)).unwrap()
+        String::from_utf8(encoding.encode(&Record { seq: 41, cut: None, erased: false, event }, position)).unwrap()
     }
 
     #[test]

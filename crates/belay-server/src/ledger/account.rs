@@ -4,9 +4,9 @@
 use super::checkpoint::{self, CheckpointsError};
 use super::read::{self, ReadError};
 use super::tiles::{TileError, Tiles};
-use belay_ledger::{InclusionProof, Record};
+use belay_ledger::InclusionProof;
 use belay_model::SessionId;
-use belay_report::{Document, RECORDS_MOST, Scout, Selection, Subject};
+use belay_report::{Document, RECORDS_MOST, Scout, Selection, Subject, Taken};
 use std::path::Path;
 
 /// Why there is no account.
@@ -45,17 +45,17 @@ pub fn account(dir: &Path, subject: Subject) -> Result<Document, AccountError> {
     Ok(Document::of(subject, &records, proven))
 }
 
-fn proofs(dir: &Path, records: &[(Record, String)], size: u64) -> Result<Vec<InclusionProof>, AccountError> {
+fn proofs(dir: &Path, records: &[Taken], size: u64) -> Result<Vec<InclusionProof>, AccountError> {
     let tiles = Tiles::open(dir);
-    let proof = |(record, _): &(Record, String)| {
-        let proof = tiles.inclusion(record.seq, size)?;
-        proof.ok_or(AccountError::Unproven(record.seq))
+    let proof = |taken: &Taken| {
+        let seq = taken.record.seq;
+        tiles.inclusion(seq, size)?.ok_or(AccountError::Unproven(seq))
     };
     records.iter().map(proof).collect()
 }
 
 /// The records that belong to it, before the one with the number `size`.
-fn records(dir: &Path, subject: Subject, size: u64) -> Result<Vec<(Record, String)>, AccountError> {
+fn records(dir: &Path, subject: Subject, size: u64) -> Result<Vec<Taken>, AccountError> {
     let unknown = || AccountError::Unknown(subject);
     let mut selection = match subject {
         Subject::Request(request) => Selection::of(request),
@@ -72,12 +72,12 @@ fn records(dir: &Path, subject: Subject, size: u64) -> Result<Vec<(Record, Strin
             continue;
         }
         // One that this version does not understand belongs to nothing that it knows.
-        let Ok(record) = placed.read() else { continue };
+        let Some((record, content)) = read::understood(placed.open())? else { continue };
         if selection.take(&record.event) {
             if found.len() == RECORDS_MOST {
                 return Err(AccountError::TooMany(subject));
             }
-            found.push((record, payload.to_owned()));
+            found.push(Taken { record, payload: payload.to_owned(), content });
         }
     }
     if found.is_empty() { Err(unknown()) } else { Ok(found) }
@@ -92,7 +92,7 @@ fn scout(dir: &Path, session: SessionId) -> Result<Option<Selection>, AccountErr
         if !scout.may_look(payload) {
             continue;
         }
-        if let Some(selection) = placed.read().ok().and_then(|record| scout.look(&record.event)) {
+        if let Some(selection) = read::understood(placed.read())?.and_then(|record| scout.look(&record.event)) {
             return Ok(Some(selection));
         }
     }

@@ -51,8 +51,17 @@ impl Proof {
     }
 }
 
-/// A record, as its payload, with its proof against the newest checkpoint of the ledger in this directory.
-pub fn prove(dir: &Path, seq: u64) -> Result<(Vec<u8>, Proof), ProofError> {
+/// A record to be shown to somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Its bytes in the ledger.
+    pub payload: Vec<u8>,
+    /// What is sealed in them, if there is a key to it. Its SHA-256 is in the payload.
+    pub content: Option<String>,
+}
+
+/// A record with its proof against the newest checkpoint of the ledger in this directory.
+pub fn prove(dir: &Path, seq: u64) -> Result<(Shown, Proof), ProofError> {
     let missing = |size| ProofError::Unsigned(seq, size);
     let signed = checkpoint::latest(dir)?.ok_or_else(|| missing(0))?;
     let size = signed.checkpoint.size;
@@ -60,7 +69,9 @@ pub fn prove(dir: &Path, seq: u64) -> Result<(Vec<u8>, Proof), ProofError> {
     let mut events = read::events(dir, seq)?;
     while let Some(placed) = events.next_placed().transpose()? {
         if placed.seq() == seq {
-            return Ok((placed.payload().to_vec(), Proof { inclusion, signed }));
+            let content = read::understood(placed.open())?.and_then(|(_, content)| content);
+            let shown = Shown { payload: placed.payload().to_vec(), content };
+            return Ok((shown, Proof { inclusion, signed }));
         }
     }
     Err(missing(size))

@@ -9,7 +9,7 @@ mod report;
 mod signed;
 
 pub use events::{Events, ReadError, events, tail};
-pub(super) use events::{Place, Placed, resume};
+pub(super) use events::{Place, Placed, Source, resume, understood};
 pub(super) use filter::Test;
 pub use filter::{Filter, FilterError};
 pub use report::{Against, Fault, Report, verify};

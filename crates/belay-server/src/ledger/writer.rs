@@ -3,15 +3,16 @@
 use super::LedgerError;
 use super::queue::{Item, Queue, refuse};
 use super::segment::{self, Tail};
+use super::session_keys;
 use super::unfinished::Connections;
-use belay_ledger::Encoder;
+use belay_ledger::{EncodeError, Encoder};
 use belay_model::{Event, EventKind, Timestamp};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How often a ledger that is down tries to come up.
@@ -33,6 +34,15 @@ pub(super) struct Writer {
     buffer: Vec<u8>,
     /// Those that are open at `synced`.
     connections: Connections,
+    /// What content is sealed with.
+    keyring: session_keys::Shared,
+}
+
+/// Where it writes.
+pub(super) struct Place {
+    pub(super) lock: File,
+    pub(super) dir: PathBuf,
+    pub(super) segment_bytes: u64,
 }
 
 /// The writer ended without closing: nobody is left waiting.
@@ -47,12 +57,12 @@ impl Drop for Ending {
 impl Writer {
     pub(super) fn new(
         queue: Arc<Queue>,
-        lock: File,
-        dir: PathBuf,
-        segment_bytes: u64,
+        place: Place,
         tail: Tail,
         connections: Connections,
+        keyring: session_keys::Shared,
     ) -> Result<Writer, LedgerError> {
+        let Place { lock, dir, segment_bytes } = place;
         let file = match tail.file {
             Some(file) => file,
             None => {
@@ -71,6 +81,7 @@ impl Writer {
             encoder,
             buffer: Vec::new(),
             connections,
+            keyring,
         })
     }
 
@@ -113,11 +124,7 @@ impl Writer {
         let mut end = self.synced;
         self.buffer.clear();
         for item in batch {
-            if encoder.append(&item.event, &mut self.buffer).is_err() {
-                let what = format!("an event of kind {} could not be written as a record", item.event.kind.word());
-                let instead = Event { kind: EventKind::Recovered { what }, ..item.event.clone() };
-                encoder.append(&instead, &mut self.buffer).map_err(io::Error::other)?;
-            }
+            self.encode(&item.event, &mut encoder)?;
             if self.buffer.len() >= PIECE {
                 end = self.write(end)?;
             }
@@ -134,6 +141,19 @@ impl Writer {
         }
         self.queue.stored(self.encoder.position());
         self.buffer.shrink_to(2 * PIECE);
+        Ok(())
+    }
+
+    fn encode(&mut self, event: &Event, encoder: &mut Encoder) -> io::Result<()> {
+        let mut keyring = self.keyring.lock().unwrap_or_else(PoisonError::into_inner);
+        match encoder.append_sealed(event, &mut *keyring, &mut self.buffer) {
+            Err(EncodeError::Event(_)) => {
+                let what = format!("an event of kind {} could not be written as a record", event.kind.word());
+                let instead = Event { kind: EventKind::Recovered { what }, ..event.clone() };
+                encoder.append(&instead, &mut self.buffer).map_err(io::Error::other)?;
+            }
+            encoded => drop(encoded.map_err(io::Error::other)?),
+        }
         Ok(())
     }
 

@@ -61,11 +61,11 @@ async fn prove(
     let dir = doors.ledger.dir().to_owned();
     let proven = tokio::task::spawn_blocking(move || proof::prove(&dir, seq)).await;
     let proven = proven.map_err(|_| unsealed(&SealError::Stopped))?;
-    let (payload, proof) = proven.map_err(|error| match error {
+    let (shown, proof) = proven.map_err(|error| match error {
         ProofError::Unsigned(..) => Problem::new(StatusCode::NOT_FOUND, "not_found", error.to_string()),
         error => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "ledger", error.to_string()),
     })?;
-    Ok(Json(RecordProof::new(seq, payload, &proof)))
+    Ok(Json(RecordProof::new(seq, shown, &proof)))
 }
 
 fn unsealed(error: &SealError) -> Problem {

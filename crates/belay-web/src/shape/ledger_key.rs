@@ -1,7 +1,7 @@
 //! What is signed over the ledger.
 
 use super::Head;
-use belay_server::ledger::proof::Proof;
+use belay_server::ledger::proof::{Proof, Shown};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -39,15 +39,19 @@ pub struct RecordProof {
     pub seq: u64,
     /// The record as it was written, byte for byte.
     pub record: String,
+    /// What is sealed in the record, if there is a key to it: its SHA-256 is the record's `content`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub content: Option<String>,
     /// The proof, in the form of C2SP tlog-proof.
     pub proof: String,
 }
 
 impl RecordProof {
-    /// Of a record with its payload, which is JSON.
-    pub fn new(seq: u64, payload: Vec<u8>, proof: &Proof) -> RecordProof {
+    /// Of a record, which is JSON.
+    pub fn new(seq: u64, shown: Shown, proof: &Proof) -> RecordProof {
         let record =
-            String::from_utf8(payload).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into());
-        RecordProof { head: Head::of("record_proof"), seq, record, proof: proof.to_string() }
+            String::from_utf8(shown.payload).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into());
+        let (content, proof) = (shown.content, proof.to_string());
+        RecordProof { head: Head::of("record_proof"), seq, record, content, proof }
     }
 }

@@ -4,6 +4,7 @@ use super::{ledger_in, verify};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
+use belay_ledger::Record;
 use belay_server::ledger::checkpoint;
 use belay_server::ledger::proof::{self, Proof, ProofError};
 use belay_web::shape::{LedgerCheckpoint, LedgerKey, RecordProof};
@@ -73,8 +74,8 @@ pub(crate) async fn checkpoint(args: CheckpointArgs, out: &Out) -> Result<ExitCo
 pub(crate) async fn prove(args: ProveArgs, out: &Out) -> Result<ExitCode, Failure> {
     let found = match &args.dir {
         Some(dir) => {
-            let (payload, proof) = proof::prove(&ledger_in(dir)?, args.seq).map_err(|error| unproven(&error))?;
-            RecordProof::new(args.seq, payload, &proof)
+            let (shown, proof) = proof::prove(&ledger_in(dir)?, args.seq).map_err(|error| unproven(&error))?;
+            RecordProof::new(args.seq, shown, &proof)
         }
         None => Client::open()?.get(&["audit", "proof", &args.seq.to_string()], &[]).await?,
     };
@@ -84,6 +85,10 @@ pub(crate) async fn prove(args: ProveArgs, out: &Out) -> Result<ExitCode, Failur
     if !keys.is_empty() && !proof.is_ok_and(|proof| holds(&proof)) {
         let what = format!("the proof of record {} does not hold under this key", args.seq);
         return Err(Failure::new(Exit::Integrity, what).hint("belay audit verify --dir DIR --key KEY"));
+    }
+    if Record::with_content(found.record.as_bytes(), found.content.as_deref()).is_err() {
+        let what = format!("the content that is shown with record {} is not the one that was sealed in it", args.seq);
+        return Err(Failure::new(Exit::Integrity, what));
     }
     out.one(&found);
     Ok(ExitCode::SUCCESS)

@@ -144,7 +144,7 @@ mod tests {
         let mut record = record.as_object().unwrap().clone();
         record.extend(event.as_object().unwrap().clone());
         let event = serde_json::from_value(Value::Object(record)).unwrap();
-        lines(&AuditEntry::new(&belay_ledger::Record { seq: 4, cut: None, event }).unwrap()).join("\n")
+        lines(&AuditEntry::new(&belay_ledger::Record { seq: 4, cut: None, erased: false, event }).unwrap()).join("\n")
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Records out of the files of a ledger.
 
 use super::Filter;
+use crate::ledger::kept;
 use crate::ledger::recover::PIECE;
 use crate::ledger::segment::{self, Segment};
-use belay_ledger::{Damage, DamageKind, Position, Record, RecordError, Verifier};
+use crate::ledger::session_keys::Opener;
+use belay_ledger::{Damage, DamageKind, Opened, Position, Record, RecordError, Verifier};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The most records that [`tail`] returns.
 const MAX_TAIL: usize = 100_000;
@@ -48,23 +51,34 @@ pub enum ReadError {
 pub struct Events {
     dir: PathBuf,
     from: u64,
+    /// The next segment has to begin with the first record, or behind deleted ones.
+    from_start: bool,
     current: Option<Open>,
     later: VecDeque<Segment>,
     ready: VecDeque<Raw>,
     piece: Vec<u8>,
     failed: bool,
     passed: Option<Position>,
+    opener: Arc<Opener>,
 }
 
 struct Open {
     segment: Segment,
+    source: Arc<Source>,
     file: File,
     verifier: Verifier,
     position: Option<Position>,
 }
 
+/// Where records come from, and what opens their content.
+pub(in crate::ledger) struct Source {
+    path: PathBuf,
+    opener: Arc<Opener>,
+}
+
 /// A proven record, not yet read.
 struct Raw {
+    source: Arc<Source>,
     seq: u64,
     payload: Vec<u8>,
     after: Position,
@@ -119,23 +133,20 @@ impl Placed {
     pub(in crate::ledger) fn read(&self) -> Result<Record, ReadError> {
         self.raw.read()
     }
+
+    /// The same with its content, if there is any that can be read.
+    pub(in crate::ledger) fn open(&self) -> Result<(Record, Option<String>), ReadError> {
+        self.raw.open()
+    }
 }
 
 /// The records of the ledger in `dir` from `seq` on, each proven before it is handed out.
 pub fn events(dir: &Path, seq: u64) -> Result<Events, ReadError> {
-    let mut events = Events {
-        dir: dir.to_owned(),
-        from: seq,
-        current: None,
-        later: VecDeque::new(),
-        ready: VecDeque::new(),
-        piece: vec![0; PIECE],
-        failed: false,
-        passed: None,
-    };
+    let mut events = Events { from: seq, ..starting_with(dir, None) };
     let mut segments = list(dir)?;
     let before = segments.iter().take_while(|segment| segment.first <= seq).count();
     segments.drain(..before.saturating_sub(1));
+    events.from_start = before == 0;
     events.later = segments.into();
     Ok(events)
 }
@@ -153,7 +164,8 @@ pub(in crate::ledger) fn resume(dir: &Path, place: Place) -> Result<Option<Event
     let mut events = events(dir, place.position.size)?;
     events.later.retain(|later| later.first > segment.first);
     let verifier = Verifier::resume(place.position, place.offset);
-    events.current = Some(Open { segment, file, verifier, position: Some(place.position) });
+    let source = events.source(&segment);
+    events.current = Some(Open { segment, source, file, verifier, position: Some(place.position) });
     Ok(Some(events))
 }
 
@@ -171,36 +183,49 @@ pub fn tail(dir: &Path, filter: &Filter, count: usize, before: Option<u64>) -> R
         }
         let mut kept = VecDeque::new();
         let first = segment.first;
-        let mut events = starting_with(dir, segment);
+        let mut events = starting_with(dir, Some(segment));
         while let Some(raw) = events.next_raw().transpose()? {
             if raw.seq >= before {
                 break;
             }
             // Reading is put off where the filter doesn't need it.
-            if filter.is_everything() || raw.read().is_ok_and(|record| filter.matches(&record.event)) {
+            let matches = |record: Option<Record>| record.is_some_and(|record| filter.matches(&record.event));
+            if filter.is_everything() || matches(understood(raw.read())?) {
                 kept.push_back(raw);
             }
             if kept.len() > wanted {
                 kept.pop_front();
             }
         }
-        found.extend(kept.iter().rev().filter_map(|raw| raw.read().ok()));
+        for raw in kept.iter().rev() {
+            found.extend(understood(raw.read())?);
+        }
         before = before.min(first);
     }
     Ok(found)
 }
 
+/// The record, unless this version doesn't understand it.
+pub(in crate::ledger) fn understood<T>(read: Result<T, ReadError>) -> Result<Option<T>, ReadError> {
+    match read {
+        Err(ReadError::Unreadable { .. }) => Ok(None),
+        read => read.map(Some),
+    }
+}
+
 /// The records of this segment and what follows it.
-fn starting_with(dir: &Path, segment: Segment) -> Events {
+fn starting_with(dir: &Path, segment: Option<Segment>) -> Events {
     Events {
         dir: dir.to_owned(),
         from: 0,
+        from_start: false,
         current: None,
-        later: VecDeque::from([segment]),
+        later: segment.into_iter().collect(),
         ready: VecDeque::new(),
         piece: vec![0; PIECE],
         failed: false,
         passed: None,
+        opener: Opener::of(dir),
     }
 }
 
@@ -210,7 +235,44 @@ fn list(dir: &Path) -> Result<Vec<Segment>, ReadError> {
 
 impl Raw {
     fn read(&self) -> Result<Record, ReadError> {
-        Record::decode(&self.payload).map_err(|source| ReadError::Unreadable { seq: self.seq, source })
+        self.open().map(|(record, _)| record)
+    }
+
+    fn open(&self) -> Result<(Record, Option<String>), ReadError> {
+        self.source.open(&self.payload, self.seq, self.offset)
+    }
+}
+
+impl Source {
+    /// Records of this file, with the content that this opens.
+    pub(in crate::ledger) fn new(path: &Path, opener: &Arc<Opener>) -> Source {
+        Source { path: path.to_owned(), opener: Arc::clone(opener) }
+    }
+
+    /// Reads a proven record: the one place where content is unsealed.
+    pub(in crate::ledger) fn open(
+        &self,
+        payload: &[u8],
+        seq: u64,
+        offset: u64,
+    ) -> Result<(Record, Option<String>), ReadError> {
+        let mut failed = None;
+        let opened = Record::open(payload, |sealed| {
+            self.opener.open(sealed).unwrap_or_else(|source| {
+                failed = Some(source);
+                Opened::Gone
+            })
+        });
+        if let Some(source) = failed {
+            return Err(ReadError::Io { path: self.opener.path().to_owned(), source });
+        }
+        opened.map_err(|source| match source {
+            RecordError::Content => {
+                let damage = Damage { seq, offset, kind: DamageKind::Content };
+                ReadError::Damaged { path: self.path.clone(), damage }
+            }
+            source @ RecordError::Unknown(_) => ReadError::Unreadable { seq, source },
+        })
     }
 }
 
@@ -260,16 +322,22 @@ impl Events {
         }
     }
 
+    fn source(&self, segment: &Segment) -> Arc<Source> {
+        Arc::new(Source::new(&segment.path, &self.opener))
+    }
+
     /// Returns false when there is nothing more for now.
     fn read_more(&mut self) -> Result<bool, ReadError> {
+        self.opener.refresh();
         let Some(open) = &mut self.current else { return self.open_next(None) };
         let path = &open.segment.path;
         let read = open.file.read(&mut self.piece).map_err(|source| ReadError::Io { path: path.clone(), source })?;
         if read > 0 {
-            let (ready, position) = (&mut self.ready, &mut open.position);
+            let (ready, position, source) = (&mut self.ready, &mut open.position, &open.source);
             open.verifier.feed(&self.piece[..read], &mut |frame| {
                 *position = Some(frame.after);
                 ready.push_back(Raw {
+                    source: Arc::clone(source),
                     seq: frame.seq,
                     payload: frame.payload.to_vec(),
                     after: frame.after,
@@ -301,10 +369,31 @@ impl Events {
         if self.later.is_empty() {
             self.later = list(&self.dir)?.into();
         }
-        let Some(segment) = self.later.pop_front() else { return Ok(false) };
-        let file = File::open(&segment.path).map_err(|source| ReadError::Io { path: segment.path.clone(), source })?;
-        let expected = expected.or_else(|| (segment.first == 0).then_some(Position::START));
-        self.current = Some(Open { segment, file, verifier: Verifier::new(expected), position: None });
-        Ok(true)
+        // Ends with what is left to read.
+        while let Some(segment) = self.later.pop_front() {
+            let file = match File::open(&segment.path) {
+                Ok(file) => file,
+                // It was deleted since they were listed. Whether it may have been is seen with the next one.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(ReadError::Io { path: segment.path.clone(), source }),
+            };
+            let begins = segment.first == 0 || std::mem::take(&mut self.from_start);
+            let expected = expected.or(begins.then_some(Position::START));
+            let expected = expected.map(|expected| self.over_deleted(expected, segment.first)).transpose()?;
+            let source = self.source(&segment);
+            self.current = Some(Open { segment, source, file, verifier: Verifier::new(expected), position: None });
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Where the ledger stands before record `to`, if retention deleted those from `from` on; else where it stood.
+    fn over_deleted(&self, from: Position, to: u64) -> Result<Position, ReadError> {
+        if from.size >= to {
+            return Ok(from);
+        }
+        let deletions = kept::deletions(&self.dir);
+        let deletions = deletions.map_err(|source| ReadError::Io { path: self.dir.clone(), source })?;
+        Ok(kept::bridge(&deletions, from, to).unwrap_or(from))
     }
 }

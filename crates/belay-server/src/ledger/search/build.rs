@@ -73,7 +73,7 @@ fn read(mut events: Events) -> JoinHandle<Result<(Events, Batch), ReadError>> {
         let mut batch = Batch::default();
         while !batch.is_full() {
             let Some(placed) = events.next_placed().transpose()? else { break };
-            batch.add(&placed);
+            batch.add(&placed)?;
         }
         Ok((events, batch))
     })
@@ -89,12 +89,12 @@ impl Batch {
         self.documents.len() >= BATCH_RECORDS || self.bytes >= BATCH_BYTES
     }
 
-    fn add(&mut self, placed: &read::Placed) {
+    fn add(&mut self, placed: &read::Placed) -> Result<(), ReadError> {
         let (seq, after) = (placed.seq(), placed.after());
         // What this version doesn't understand cannot be found by anything, and has no time.
-        let (document, at) = match placed.read() {
-            Ok(record) => (terms::of_event(&record.event), Some(record.event.at.0)),
-            Err(_) => (String::new(), None),
+        let (document, at) = match read::understood(placed.read())? {
+            Some(record) => (terms::of_event(&record.event), Some(record.event.at.0)),
+            None => (String::new(), None),
         };
         let begins = self.after.is_none_or(|before| before.segment != after.segment);
         if begins || seq.is_multiple_of(MARK_EVERY) {
@@ -107,6 +107,7 @@ impl Batch {
         self.bytes += placed.bytes();
         self.documents.push((number(seq), document));
         self.after = Some(after);
+        Ok(())
     }
 }
 

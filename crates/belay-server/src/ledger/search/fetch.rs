@@ -1,12 +1,14 @@
 //! Records out of the ledger by their places, each proven against its own frame.
 
-use crate::ledger::read::ReadError;
+use crate::ledger::read::{ReadError, Source, understood};
 use crate::ledger::segment::{self, Segment};
+use crate::ledger::session_keys::Opener;
 use belay_ledger::{Damage, DamageKind, FRAME_HEAD, FRAME_TAIL, MAX_PAYLOAD, Position, Record, Verifier};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A record, and the place of one at or before it in the same segment.
 #[derive(Debug, Clone, Copy)]
@@ -23,12 +25,13 @@ pub(super) fn fetch(dir: &Path, wanted: Vec<Wanted>) -> Result<Vec<Record>, Read
         return Ok(Vec::new());
     }
     let segments = segment::list(dir).map_err(|source| ReadError::Io { path: dir.to_owned(), source })?;
+    let opener = Opener::of(dir);
     let mut walk: Option<Walk<'_>> = None;
     let mut records = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         let mut here = match walk.take().filter(|walk| walk.leads_to(wanted)) {
             Some(walk) => walk,
-            None => Walk::begin(&segments, wanted, dir)?,
+            None => Walk::begin(&segments, wanted, dir, &opener)?,
         };
         if let Some(record) = here.record(wanted.seq)? {
             records.push(record);
@@ -41,18 +44,20 @@ pub(super) fn fetch(dir: &Path, wanted: Vec<Wanted>) -> Result<Vec<Record>, Read
 /// From frame to frame of a segment.
 struct Walk<'a> {
     segment: &'a Segment,
+    source: Source,
     file: File,
     seq: u64,
     offset: u64,
 }
 
 impl<'a> Walk<'a> {
-    fn begin(segments: &'a [Segment], wanted: Wanted, dir: &Path) -> Result<Walk<'a>, ReadError> {
+    fn begin(segments: &'a [Segment], wanted: Wanted, dir: &Path, opener: &Arc<Opener>) -> Result<Walk<'a>, ReadError> {
         let segment = segments.iter().find(|segment| segment.first == wanted.segment);
         let gone = || ReadError::Io { path: dir.to_owned(), source: io::ErrorKind::NotFound.into() };
         let segment = segment.ok_or_else(gone)?;
         let file = File::open(&segment.path).map_err(|source| ReadError::Io { path: segment.path.clone(), source })?;
-        Ok(Walk { segment, file, seq: wanted.mark, offset: wanted.offset })
+        let source = Source::new(&segment.path, opener);
+        Ok(Walk { segment, source, file, seq: wanted.mark, offset: wanted.offset })
     }
 
     /// Whether it is nearer to go on than to begin at the mark.
@@ -72,10 +77,10 @@ impl<'a> Walk<'a> {
         self.read(&mut frame, self.offset)?;
         let mut verifier = Verifier::resume(Position { size: seq, chain }, self.offset);
         let mut record = None;
-        verifier.feed(&frame, &mut |frame| record = Some(Record::decode(frame.payload)));
+        verifier.feed(&frame, &mut |frame| record = Some(self.source.open(frame.payload, seq, frame.offset)));
         let record = record.ok_or_else(|| self.damaged())?;
         self.step(length);
-        Ok(record.ok())
+        Ok(understood(record)?.map(|(record, _)| record))
     }
 
     /// Of the whole frame.

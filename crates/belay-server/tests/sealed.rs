@@ -1,0 +1,133 @@
+//! What a session typed is sealed under a key of the session: it is read as ever, and is gone when the key is.
+
+use belay_ledger::Record;
+use belay_model::{BindValue, ConnectionId, Effect, Event, EventKind, GrantId, Named, SessionId, Timestamp};
+use belay_server::ledger::read::{self, Against, Filter};
+use belay_server::ledger::{Ledger, SESSION_KEYS, search};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+const SENTINEL: &str = "sentinel4711";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn statement(session: i64, number: u64) -> Event {
+    let kind = EventKind::Statement {
+        statement: number,
+        text: format!("SELECT '{SENTINEL}' /* {session} */").into(),
+        values: Some(vec![BindValue::Text(SENTINEL.to_owned())]),
+        effect: Effect::Read,
+        denied: None,
+        because: None,
+        relations: Named::default(),
+    };
+    let event = Event::new(Timestamp(9), kind).by("alice").on("orders").under(GrantId(3));
+    Event { session: Some(SessionId(session)), connection: Some(ConnectionId(1)), ..event }
+}
+
+async fn written(dir: &Path) -> Ledger {
+    let (ledger, _) = Ledger::open(dir).unwrap();
+    for session in [7, 8] {
+        for number in 0..3 {
+            ledger.record_durable(statement(session, number)).await.unwrap();
+        }
+    }
+    ledger
+}
+
+/// Files below the folder whose bytes hold it.
+fn holding(folder: &Path, what: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(holding(&path, what));
+        } else if std::fs::read(&path).unwrap().windows(what.len()).any(|part| part == what.as_bytes()) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+fn texts(dir: &Path) -> Vec<(bool, String)> {
+    let text = |record: Record| match record.event.kind {
+        EventKind::Statement { text, .. } => (record.erased, text.to_string()),
+        other => panic!("{other:?}"),
+    };
+    read::events(dir, 0).unwrap().map(|record| text(record.unwrap())).collect()
+}
+
+fn said(session: i64) -> (bool, String) {
+    (false, format!("SELECT '{SENTINEL}' /* {session} */"))
+}
+
+#[tokio::test]
+async fn content_is_in_no_file_of_the_ledger_and_is_read_as_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = written(dir.path()).await;
+    assert_eq!(holding(dir.path(), SENTINEL), [] as [String; 0]);
+    let keys = dir.path().join(SESSION_KEYS);
+    assert_eq!(std::fs::metadata(&keys).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_to_string(&keys).unwrap().lines().count(), 2);
+    assert_eq!(texts(dir.path()), [said(7), said(7), said(7), said(8), said(8), said(8)]);
+    let filter = Filter::parse(SENTINEL, Timestamp(0)).unwrap();
+    assert_eq!(read::tail(dir.path(), &filter, 10, None).unwrap().len(), 6);
+    let mut index = search::Index::temporary(dir.path()).await.unwrap();
+    let found = index.search(&filter, search::Page::Newest, 10, PATIENCE).await.unwrap();
+    assert_eq!((found.records.len(), found.records[0].erased), (6, false));
+    ledger.close().unwrap();
+    let (ledger, _) = Ledger::open(dir.path()).unwrap();
+    ledger.record_durable(statement(7, 3)).await.unwrap();
+    assert_eq!(texts(dir.path()).last(), Some(&said(7)), "the key of an earlier run is used");
+    assert_eq!(std::fs::read_to_string(&keys).unwrap().lines().count(), 2);
+}
+
+#[tokio::test]
+async fn an_erased_session_stays_in_the_ledger_without_its_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = written(dir.path()).await;
+    let mut following = read::events(dir.path(), 0).unwrap();
+    assert!(!following.next().unwrap().unwrap().erased);
+    assert!(ledger.erase_key(SessionId(7)).unwrap());
+    assert!(!ledger.erase_key(SessionId(7)).unwrap());
+    let gone = || (true, "[erased]".to_owned());
+    assert_eq!(texts(dir.path()), [gone(), gone(), gone(), said(8), said(8), said(8)]);
+    ledger.record_durable(statement(8, 3)).await.unwrap();
+    ledger.record_durable(statement(7, 3)).await.unwrap();
+    let last: Vec<Record> = following.by_ref().map(Result::unwrap).collect();
+    assert_eq!((last.len(), last[6].erased), (7, false), "what comes after is under a key of its own");
+    assert_eq!(texts(dir.path())[..3], [gone(), gone(), gone()]);
+    ledger.close().unwrap();
+    assert!(read::verify(dir.path(), &Against::default()).unwrap().is_intact());
+    std::fs::remove_file(dir.path().join(SESSION_KEYS)).unwrap();
+    assert!(texts(dir.path()).iter().all(|(erased, _)| *erased));
+}
+
+#[tokio::test]
+async fn content_that_its_key_does_not_open_is_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path()).await.close().unwrap();
+    let keys = dir.path().join(SESSION_KEYS);
+    let text = std::fs::read_to_string(&keys).unwrap();
+    let end = text.find('\n').unwrap();
+    let other = if text.as_bytes()[end - 1] == b'0' { '1' } else { '0' };
+    std::fs::write(&keys, format!("{}{other}{}", &text[..end - 1], &text[end..])).unwrap();
+    let error = read::events(dir.path(), 0).unwrap().next().unwrap().unwrap_err().to_string();
+    assert!(error.contains("is damaged: the content of the record"), "{error}");
+    let everything = read::tail(dir.path(), &Filter::default(), 10, None);
+    assert!(everything.unwrap_err().to_string().contains("is damaged"));
+}
+
+#[tokio::test]
+async fn a_line_that_a_crash_cut_short_is_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path()).await.close().unwrap();
+    let keys = dir.path().join(SESSION_KEYS);
+    let whole = std::fs::read_to_string(&keys).unwrap();
+    std::fs::write(&keys, format!("{whole}s_9 0badcafe 00")).unwrap();
+    let (ledger, _) = Ledger::open(dir.path()).unwrap();
+    ledger.record_durable(statement(9, 0)).await.unwrap();
+    assert_eq!(texts(dir.path()).last(), Some(&said(9)));
+    assert!(std::fs::read_to_string(&keys).unwrap().starts_with(&whole));
+    ledger.close().unwrap();
+}
