@@ -2,6 +2,8 @@
 //!
 //! It proves the chain as it goes, so what it returns once can never turn into something else unseen.
 
+mod sealed;
+
 use aws_lc_rs::digest::{Context, SHA256};
 use serde_json::Value;
 use std::fs::File;
@@ -96,10 +98,11 @@ impl LedgerFiles {
             if chain != stored {
                 return;
             }
-            let record: Value = serde_json::from_slice(payload).expect("a record in JSON");
+            let mut record: Value = serde_json::from_slice(payload).expect("a record in JSON");
             assert_eq!(record["seq"].as_u64(), Some(self.seq), "{}: {record}", path.display());
             self.offset += (rest.len() - behind.len()) as u64;
             (self.seq, self.chain) = (self.seq + 1, chain);
+            sealed::open(&self.dir, &mut record);
             records.push(record);
             rest = behind;
         }

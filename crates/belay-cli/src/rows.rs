@@ -3,8 +3,8 @@
 use crate::diff;
 use crate::output::Row;
 use belay_web::shape::{
-    ApiToken, AuditEntry, Bounds, Grant, Hold, KeptChange, Mask, MaskSuggestion, Plan, RecordProof, Request, Rule,
-    Session, Target, User, Verification,
+    ApiToken, AuditEntry, Bounds, Erasure, Grant, Hold, KeptChange, Mask, MaskSuggestion, Plan, RecordProof, Request,
+    Rule, Session, Target, User, Verification,
 };
 
 fn plain(value: Option<&impl ToString>) -> String {
@@ -51,6 +51,13 @@ impl Row for Request {
             self.decide_by.to_string(),
             reason,
         ]
+    }
+}
+
+impl Row for Erasure {
+    const COLUMNS: &'static [&'static str] = &["session", "done"];
+    fn cells(&self) -> Vec<String> {
+        vec![self.session.clone(), yes(self.done)]
     }
 }
 

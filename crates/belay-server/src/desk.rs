@@ -12,6 +12,7 @@ mod changes;
 mod clock;
 mod configuration;
 mod due;
+mod erasures;
 mod error;
 mod forms;
 mod gateway;

@@ -7,6 +7,7 @@ pub mod changes;
 pub mod config;
 mod counts;
 pub mod desk;
+pub mod eraser;
 mod expiry;
 pub mod feed;
 mod files;

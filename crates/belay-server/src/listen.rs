@@ -5,6 +5,7 @@
 
 use crate::config::Notify;
 use crate::desk::{Clock, Desk, Surveyor};
+use crate::eraser::Eraser;
 use crate::expiry::Expiry;
 use crate::gate::GateKeeper;
 use crate::ledger::{Ledger, Unfinished};
@@ -74,6 +75,7 @@ pub struct Gateway {
     sessions: Arc<LiveSessions>,
     targets: Arc<Targets>,
     vault: Arc<Vault>,
+    eraser: Eraser,
     keeper: Arc<GateKeeper>,
     stop: watch::Sender<bool>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
@@ -116,6 +118,14 @@ impl Gateway {
         // What they wrote is ended by now, so that the targets know how.
         vault.recover().await;
         tasks.push(tokio::spawn(Vault::clone(&vault).watch()));
+        let eraser = Eraser {
+            desk: Arc::clone(&desk),
+            ledger: ledger.clone(),
+            sessions: Arc::clone(&sessions),
+            vault: Arc::clone(&vault),
+        };
+        eraser.recover().await;
+        tasks.push(tokio::spawn(eraser.clone().watch()));
         let keeper = Arc::new(GateKeeper {
             desk,
             ledger: ledger.clone(),
@@ -138,6 +148,7 @@ impl Gateway {
             sessions,
             targets,
             vault,
+            eraser,
             keeper,
             stop,
             threads: Mutex::default(),
@@ -165,6 +176,11 @@ impl Gateway {
     /// Plans and change sets.
     pub fn vault(&self) -> &Arc<Vault> {
         &self.vault
+    }
+
+    /// Who erases what sessions hold.
+    pub fn eraser(&self) -> &Eraser {
+        &self.eraser
     }
 
     /// Ends the connections of one session; its grant lives on.

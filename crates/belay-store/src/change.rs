@@ -27,7 +27,7 @@ const SELECT: &str = "SELECT c.*,
     FROM changes c ";
 
 /// A summary of tables that were moved away instead of being dropped.
-const TRASH: &str = "%\"means\":\"trash\"%";
+pub(crate) const TRASH: &str = "%\"means\":\"trash\"%";
 
 /// Which changes are looked for; all of them where nothing is said.
 #[derive(Debug, Clone, Copy, Default)]

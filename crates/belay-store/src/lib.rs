@@ -6,6 +6,7 @@
 
 mod api_token;
 mod change;
+mod erasure;
 mod error;
 mod grant;
 mod hold;
@@ -25,6 +26,7 @@ mod user;
 
 pub use api_token::{ApiToken, TokenOwner};
 pub use change::{ChangeRecord, WhichChanges};
+pub use erasure::{ErasureRecord, ErasureState};
 pub use error::StoreError;
 pub use grant::{GrantRecord, LoginRecord, StoredVerifier};
 pub use hold::HoldRecord;

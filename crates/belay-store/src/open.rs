@@ -71,6 +71,12 @@ impl Store {
         Ok(Writing(self.writer.begin_with("BEGIN IMMEDIATE").await?))
     }
 
+    /// Writes over what was deleted: nothing of it is left in the files, unless somebody reads at this moment.
+    pub async fn scrub(&self) -> Result<(), StoreError> {
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&self.writer).await?;
+        Ok(())
+    }
+
     /// Closes it in order. Dropping it is safe too.
     pub async fn close(&self) {
         self.readers.close().await;
@@ -88,7 +94,12 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 }
 
 fn options(file: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new().filename(file).foreign_keys(true).busy_timeout(WAIT).disable_statement_logging()
+    SqliteConnectOptions::new()
+        .filename(file)
+        .foreign_keys(true)
+        .pragma("secure_delete", "ON")
+        .busy_timeout(WAIT)
+        .disable_statement_logging()
 }
 
 /// The log beside it takes over its mode.

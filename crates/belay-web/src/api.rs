@@ -6,6 +6,7 @@ mod access;
 mod account;
 mod audit;
 mod changes;
+mod erasures;
 mod events;
 mod gateway;
 mod grants;
@@ -80,6 +81,7 @@ fn parts() -> (Router<Arc<Doors>>, OpenApi) {
         .merge(requests::routes())
         .merge(grants::routes())
         .merge(holds::routes())
+        .merge(erasures::routes())
         .merge(plans::routes())
         .merge(changes::routes())
         .merge(sessions::routes())

@@ -6,6 +6,7 @@ mod access;
 mod audit;
 mod bounds;
 mod change;
+mod erasure;
 mod events;
 mod gateway;
 mod grant;
@@ -29,6 +30,7 @@ pub use change::{
 pub use events::EventOutput;
 pub use gateway::{Gateway, Me};
 pub use grant::{Extend, Grant, GrantToken, Narrow, Review};
+pub use erasure::{Erasure, NewErasure};
 pub use hold::{Hold, NewHold};
 pub use ledger_key::{LedgerCheckpoint, LedgerKey, RecordProof};
 pub use mask::{Mask, MaskOfGrant, MaskSuggestion, NewMask};

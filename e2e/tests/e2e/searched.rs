@@ -10,13 +10,13 @@ fn seqs(text: &str) -> Vec<u64> {
     text.lines().map(seq).collect()
 }
 
-/// A copy of the ledger alone.
+/// A copy of the records, with the keys to what is sealed in them.
 fn copy(world: &World, name: &str) -> PathBuf {
     let to = world.belay.data_dir().join(name);
     std::fs::create_dir(&to).unwrap();
     for entry in std::fs::read_dir(world.belay.data_dir().join("ledger")).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "ledger") {
+        if path.extension().is_some_and(|extension| extension == "ledger" || extension == "keys") {
             std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
         }
     }

@@ -5,6 +5,7 @@ mod clients;
 mod contended;
 mod crashed;
 mod direct;
+mod erased;
 mod failing;
 mod planned;
 mod refused;

@@ -1,6 +1,7 @@
 //! `belay audit`: reads and proves the ledger.
 
 mod check;
+mod erase;
 mod export;
 mod hold;
 mod key;
@@ -12,6 +13,7 @@ mod verify;
 
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
+use belay_server::ledger::SESSION_KEYS;
 use belay_server::ledger::read::ReadError;
 use belay_server::server::LEDGER_DIR;
 use std::path::{Path, PathBuf};
@@ -50,6 +52,8 @@ enum Act {
     Check(check::Args),
     /// Keep a session from being erased or deleted, and see which are kept
     Hold(hold::Args),
+    /// Erase for good what a session typed, and the rows of its changes; its records stay
+    Erase(erase::Args),
     /// All records that match as CSV, JSON Lines or Parquet
     Export(export::Args),
 }
@@ -64,6 +68,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
         Act::Search(args) => search::run(args, out).await,
         Act::Report(args) => report::run(args, out).await,
         Act::Check(args) => check::run(&args, out),
+        Act::Erase(args) => erase::run(args, out).await,
         Act::Hold(args) => hold::run(args, out).await,
         Act::Export(args) => export::run(args, out).await,
     }
@@ -78,6 +83,13 @@ fn ledger_in(dir: &Path) -> Result<PathBuf, Failure> {
             .hint("name a server's data directory, or a copy of its ledger"));
     }
     Ok(dir)
+}
+
+/// Says that content will read as erased, where a copy came without its keys.
+fn mind_keys(ledger: &Path, out: &Out) {
+    if !ledger.join(SESSION_KEYS).exists() {
+        out.say(&format!("there is no `{SESSION_KEYS}` beside the records: what is sealed in them reads as erased"));
+    }
 }
 
 /// A ledger that could not be read.

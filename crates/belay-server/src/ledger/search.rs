@@ -56,6 +56,11 @@ pub fn index_file(ledger: &Path) -> PathBuf {
     ledger.with_file_name(name)
 }
 
+/// Throws away what an index knows. Waits at most for `patience` until nobody else has it.
+pub async fn forget(file: &Path, patience: Duration) -> Result<(), SearchError> {
+    IndexFile::open(file, patience).await?.renew().await
+}
+
 impl Index {
     /// Opens the index in `file`, or makes it. Waits at most for `patience` until nobody else has it.
     pub async fn open(ledger: &Path, file: &Path, patience: Duration) -> Result<Index, SearchError> {

@@ -3,7 +3,7 @@
 use super::{Vault, beside, unreadable};
 use crate::desk::DeskError;
 use belay_engine::{BoxFuture, Outcome};
-use belay_model::KeptChange;
+use belay_model::{KeptChange, SessionId};
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -99,12 +99,23 @@ impl Vault {
         Ok(())
     }
 
+    /// Removes the rows of a session's plans and changes before their time.
+    pub(crate) async fn drop_rows_of(&self, session: SessionId) -> Result<(), DeskError> {
+        let files = self.desk.forget_session_files(session).await?;
+        self.remove(files).await?;
+        self.empty_trash().await
+    }
+
     async fn retire(&self) -> Result<(), DeskError> {
         self.empty_trash().await?;
         let over = self.desk.forget_change_files(self.retention).await?;
+        self.remove(over).await
+    }
+
+    async fn remove(&self, names: Vec<String>) -> Result<(), DeskError> {
         let files = self.files.clone();
         beside(move || {
-            for name in over {
+            for name in names {
                 files.remove(&name).map_err(|error| unreadable(&error))?;
             }
             Ok(())

@@ -7,10 +7,11 @@ CREATE TABLE holds (
     reason  TEXT NOT NULL
 ) STRICT;
 
--- `done` is 0 until nothing of the content is left.
+-- An erasure is ordered, then recorded, and done when nothing of the content is left.
 CREATE TABLE erasures (
     session   INTEGER PRIMARY KEY REFERENCES sessions (id),
-    erased_by TEXT NOT NULL,
+    erased_by TEXT NOT NULL REFERENCES users (name),
     erased_at INTEGER NOT NULL,
-    done      INTEGER NOT NULL DEFAULT 0
+    reason    TEXT NOT NULL,
+    state     TEXT NOT NULL CHECK (state IN ('ordered', 'recorded', 'done'))
 ) STRICT;

@@ -1,6 +1,6 @@
 //! `belay audit report`: what one session or one access request was.
 
-use super::ledger_in;
+use super::{ledger_in, mind_keys};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
@@ -33,7 +33,11 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
     let document = match &args.dir {
-        Some(dir) => account(&ledger_in(dir)?, args.subject).map_err(unmade)?,
+        Some(dir) => {
+            let ledger = ledger_in(dir)?;
+            mind_keys(&ledger, out);
+            account(&ledger, args.subject).map_err(unmade)?
+        }
         None => Client::open()?.get(&["audit", "report"], &[("of", &args.subject.to_string())]).await?,
     };
     if document.proof.is_none() {

@@ -1,6 +1,6 @@
 //! Where records are searched: at the server, or in the files of a ledger.
 
-use super::{ledger_in, unreadable};
+use super::{ledger_in, mind_keys, unreadable};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
@@ -40,6 +40,7 @@ impl Source {
     pub(crate) async fn open(place: &Place, out: &Out) -> Result<Source, Failure> {
         let Some(dir) = &place.dir else { return Ok(Source::Server(Client::open()?)) };
         let ledger = ledger_in(dir)?;
+        mind_keys(&ledger, out);
         if place.scan {
             return Ok(Source::Files { ledger, index: None });
         }

@@ -1,0 +1,98 @@
+//! Erasing the content of a session: the key to its records, the rows of its changes, and the index that holds its words.
+//!
+//! Each step can be done again, and an order is kept until all are done: what a crash cuts short goes on at the start.
+
+use crate::desk::{Caller, Desk, DeskError};
+use crate::ledger::{Ledger, search};
+use crate::sessions::LiveSessions;
+use crate::vault::Vault;
+use belay_model::SessionId;
+use belay_store::{ErasureRecord, ErasureState};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How often what is not done is tried again.
+const ROUND: Duration = Duration::from_mins(1);
+/// How long it waits for who uses the index.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// See the module.
+#[derive(Clone)]
+pub struct Eraser {
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) ledger: Ledger,
+    pub(crate) sessions: Arc<LiveSessions>,
+    pub(crate) vault: Arc<Vault>,
+}
+
+/// What was erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Erased {
+    /// The session.
+    pub session: SessionId,
+    /// Whether all is done. Otherwise it is tried again each minute: a target still has tables that were dropped.
+    pub done: bool,
+}
+
+impl Eraser {
+    /// Erases the content of a session that is over.
+    pub async fn erase(&self, who: &Caller, session: &str, reason: &str) -> Result<Erased, DeskError> {
+        let id = self.desk.session_to_erase(who, session).await?.id;
+        if self.sessions.connections().iter().any(|connection| connection.session == Some(id)) {
+            return Err(DeskError::Conflict {
+                message: format!("{id} still has connections"),
+                hint: "try again in a moment".to_owned(),
+            });
+        }
+        let erasure = self.desk.order_erasure(who, session, reason).await?;
+        if let Err(error) = self.desk.record_erasure(&erasure).await {
+            self.desk.drop_erasure(id).await?;
+            return Err(error);
+        }
+        Ok(Erased { session: id, done: self.carry_out(id).await? })
+    }
+
+    /// Goes on with what is not done.
+    pub(crate) async fn recover(&self) {
+        let open = match self.desk.open_erasures().await {
+            Ok(open) => open,
+            Err(error) => return tracing::error!("erasures that are open could not be listed: {error}"),
+        };
+        for erasure in open {
+            match self.go_on(&erasure).await {
+                Ok(true) => tracing::info!(session = %erasure.session, "its content is erased"),
+                Ok(false) => {
+                    tracing::warn!(session = %erasure.session, "its dropped tables wait in the target's trash")
+                }
+                Err(error) => tracing::error!(session = %erasure.session, "its content is not erased yet: {error}"),
+            }
+        }
+    }
+
+    /// The same for ever.
+    pub(crate) async fn watch(self) {
+        loop {
+            sleep(ROUND).await;
+            self.recover().await;
+        }
+    }
+
+    async fn go_on(&self, erasure: &ErasureRecord) -> Result<bool, DeskError> {
+        if erasure.state == ErasureState::Ordered {
+            self.desk.record_erasure(erasure).await?;
+        }
+        self.carry_out(erasure.session).await
+    }
+
+    async fn carry_out(&self, session: SessionId) -> Result<bool, DeskError> {
+        let broken = |error: &dyn std::fmt::Display| DeskError::Store(error.to_string());
+        let ledger = self.ledger.clone();
+        let erased = tokio::task::spawn_blocking(move || ledger.erase_key(session)).await;
+        erased.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
+        // Whoever reads from here on finds no key; what was read before is gone with the index.
+        search::forget(&search::index_file(self.ledger.dir()), PATIENCE).await.map_err(|error| broken(&error))?;
+        self.vault.drop_rows_of(session).await?;
+        self.desk.settle_erasure(session).await
+    }
+}

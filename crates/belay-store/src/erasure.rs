@@ -1,0 +1,134 @@
+//! Sessions whose content is erased. An order is kept until nothing is left, so that a crash leaves none half done.
+
+use crate::{Look, StoreError, Writing, row};
+use belay_model::{Name, SessionId, Timestamp};
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteRow;
+
+/// How far an erasure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErasureState {
+    /// Nothing is erased yet.
+    Ordered,
+    /// The ledger knows.
+    Recorded,
+    /// Nothing of the content is left.
+    Done,
+}
+
+/// The erasure of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErasureRecord {
+    /// The session.
+    pub session: SessionId,
+    /// Who wants it.
+    pub by: Name,
+    /// When it was ordered.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// How far it is.
+    pub state: ErasureState,
+}
+
+impl Look<'_> {
+    /// Those that are not done, in the order of sessions; at most a list's worth.
+    pub async fn open_erasures(&mut self) -> Result<Vec<ErasureRecord>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM erasures WHERE state <> 'done' ORDER BY session LIMIT ?1")
+            .bind(crate::LIST_MOST)
+            .fetch_all(&mut *self.0)
+            .await?;
+        rows.iter().map(record).collect()
+    }
+
+    /// Plans and changes of the session that stand in the way: they are open, or nobody knows how they ended.
+    pub async fn unsettled_in(&mut self, session: SessionId) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT 'p_' || id FROM plans WHERE session = ?1 AND state IN ('pending', 'approved')
+                   UNION ALL SELECT 'c_' || id FROM changes WHERE session = ?1 AND state IN ('kept', 'unknown') LIMIT 10";
+        Ok(sqlx::query_scalar(sql).bind(session.0).fetch_all(&mut *self.0).await?)
+    }
+
+    /// Whether rows of the session are still named: those that wait in a target's trash.
+    pub async fn has_files(&mut self, session: SessionId) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM changes WHERE session = ?1 AND file IS NOT NULL)
+                   OR EXISTS (SELECT 1 FROM plans WHERE session = ?1 AND file IS NOT NULL)";
+        Ok(sqlx::query_scalar(sql).bind(session.0).fetch_one(&mut *self.0).await?)
+    }
+}
+
+impl Writing {
+    /// Orders an erasure, or orders it again.
+    pub async fn order_erasure(&mut self, erasure: &ErasureRecord) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO erasures (session, erased_by, erased_at, reason, state) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (session) DO UPDATE SET erased_by = excluded.erased_by, erased_at = excluded.erased_at,
+             reason = excluded.reason, state = excluded.state",
+        )
+        .bind(erasure.session.0)
+        .bind(erasure.by.as_str())
+        .bind(erasure.at.0)
+        .bind(&erasure.reason)
+        .bind(row::word("erasures", &erasure.state)?)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    /// Says how far it is.
+    pub async fn save_erasure(&mut self, session: SessionId, state: ErasureState) -> Result<(), StoreError> {
+        sqlx::query("UPDATE erasures SET state = ?2 WHERE session = ?1")
+            .bind(session.0)
+            .bind(row::word("erasures", &state)?)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Takes an order back of which nothing was done.
+    pub async fn drop_erasure(&mut self, session: SessionId) -> Result<(), StoreError> {
+        let sql = "DELETE FROM erasures WHERE session = ?1 AND state = 'ordered'";
+        sqlx::query(sql).bind(session.0).execute(self.connection()).await?;
+        Ok(())
+    }
+
+    /// Forgets the files of the session's plans and changes and what its plans say of rows, and returns the files' names.
+    /// What waits in a target's trash is due from now on.
+    pub async fn forget_session_files(
+        &mut self,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        let trash = crate::change::TRASH;
+        let due = format!(
+            "UPDATE changes SET expires_at = min(expires_at, ?2) WHERE session = ?1 AND file IS NOT NULL
+             AND state = 'committed' AND summary LIKE '{trash}'"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(due)).bind(session.0).bind(now.0).execute(self.connection()).await?;
+        let named = format!(
+            "SELECT file FROM plans WHERE session = ?1 AND file IS NOT NULL UNION
+             SELECT file FROM changes WHERE session = ?1 AND file IS NOT NULL
+             AND NOT (state = 'committed' AND summary LIKE '{trash}')"
+        );
+        let named = sqlx::query_scalar(sqlx::AssertSqlSafe(named));
+        let files: Vec<String> = named.bind(session.0).fetch_all(self.connection()).await?;
+        let of_changes = format!(
+            "UPDATE changes SET file = NULL WHERE session = ?1 AND NOT (state = 'committed' AND summary LIKE '{trash}')"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(of_changes)).bind(session.0).execute(self.connection()).await?;
+        let of_plans = "UPDATE plans SET file = NULL, revert = NULL WHERE session = ?1";
+        sqlx::query(of_plans).bind(session.0).execute(self.connection()).await?;
+        Ok(files)
+    }
+}
+
+fn record(row: &SqliteRow) -> Result<ErasureRecord, StoreError> {
+    let columns = row::Columns { table: "erasures", row };
+    Ok(ErasureRecord {
+        session: SessionId(columns.integer("session")?),
+        by: columns.parsed("erased_by")?,
+        at: columns.time("erased_at")?,
+        reason: columns.text("reason")?,
+        state: columns.word("state")?,
+    })
+}
