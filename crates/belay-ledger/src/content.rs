@@ -163,6 +163,7 @@ fn divide(kind: &EventKind) -> Option<(EventKind, Content<'_>)> {
         | EventKind::RuleRemoved { .. }
         | EventKind::PolicyChanged { .. }
         | EventKind::LedgerKeyAdded { .. }
+        | EventKind::SegmentDeleted { .. }
         | EventKind::ConfigurationChanged { .. }
         | EventKind::RequestMade { .. }
         | EventKind::RequestRefused { .. }

@@ -206,6 +206,17 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         replaces: Option<String>,
     },
+    /// A file of the ledger goes because all its records are older than they are to be kept: its first and last record,
+    /// its length and SHA-256, and the chain before and after it, by which the tree's hashes of its records are proven.
+    SegmentDeleted {
+        first: u64,
+        last: u64,
+        bytes: u64,
+        sha256: String,
+        chain_before: String,
+        chain_after: String,
+        older_than: String,
+    },
     /// The server was started with another configuration than before: SHA-256 over its settings, and the names of those
     /// that are set.
     ConfigurationChanged {
@@ -473,6 +484,7 @@ impl EventKind {
             EventKind::PolicyChanged { .. } => "policy_changed",
             EventKind::ConfigurationChanged { .. } => "configuration_changed",
             EventKind::LedgerKeyAdded { .. } => "ledger_key_added",
+            EventKind::SegmentDeleted { .. } => "segment_deleted",
             EventKind::RequestMade { .. } => "request_made",
             EventKind::RequestRefused { .. } => "request_refused",
             EventKind::RequestApproved { .. } => "request_approved",

@@ -3,11 +3,14 @@
 //! Nothing here opens a store, binds a socket or keeps a secret in the clear in the file: secrets are
 //! references (`${NAME}`, `file:PATH`). No file at all is a working configuration.
 
+mod archive;
 mod bounded;
 mod events;
 mod identity;
 mod load;
 mod reference;
+mod retention;
+mod s3;
 mod witness;
 
 pub use bounded::Bounded;
@@ -15,6 +18,8 @@ pub use events::{Destination, EventOutput, Http, Start, Statements, Transport};
 pub use identity::Identity;
 pub use load::ConfigError;
 pub use reference::Reference;
+pub use retention::Retention;
+pub use s3::S3Place;
 pub use witness::{Witness, WitnessPlace};
 
 use crate::policy_files::PolicyFiles;
@@ -42,6 +47,8 @@ pub struct Config {
     pub limits: Limits,
     /// The ledger's files.
     pub ledger: LedgerFiles,
+    /// Where its files go to be kept.
+    pub archive: Option<S3Place>,
     /// What is kept of writes.
     pub changes: Changes,
     /// Where people are told things.
@@ -83,6 +90,8 @@ pub(crate) struct File {
     limits: Limits,
     /// The ledger's files.
     ledger: LedgerFiles,
+    /// Where the ledger's closed files and signed states are kept beside this machine.
+    archive: Option<archive::ArchiveFile>,
     /// What is kept of writes, so that they can be given back.
     changes: Changes,
     /// Where people are told things.
@@ -151,13 +160,30 @@ pub struct Limits {
 }
 
 /// The ledger's files.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LedgerFiles {
     /// A new file is begun after so many bytes.
     pub segment_bytes: Bounded<65_536, 1_073_741_824, 67_108_864>,
+    /// A new file is begun when the first record of the last is so old.
+    #[schemars(with = "String", extend("default" = "1d"))]
+    pub segment_age: Span,
+    /// How long records are kept, e.g. `400d`. Without it for good. A file goes when its newest record is older.
+    #[schemars(with = "Option<String>")]
+    pub retention: Option<Retention>,
     /// How many seconds a record may be without a signature over it.
     pub checkpoint_seconds: Bounded<1, 3_600, 5>,
+}
+
+impl Default for LedgerFiles {
+    fn default() -> LedgerFiles {
+        LedgerFiles {
+            segment_bytes: Bounded::default(),
+            segment_age: Span::from_seconds(86_400),
+            retention: None,
+            checkpoint_seconds: Bounded::default(),
+        }
+    }
 }
 
 /// What is kept of writes, so that they can be given back.

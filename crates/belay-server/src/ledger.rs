@@ -9,11 +9,14 @@
 //! then; what somebody waited for is not, because that caller was told that it was not stored.
 
 pub mod account;
+pub mod archive;
 pub mod checkpoint;
+mod kept;
 pub mod proof;
 mod queue;
 pub mod read;
 mod recover;
+pub mod retention;
 pub mod seal;
 pub mod search;
 mod segment;
@@ -25,6 +28,7 @@ mod unfinished;
 pub mod witness;
 mod writer;
 
+pub use kept::Deletion;
 pub use segment::LedgerError;
 pub use session_keys::SESSION_KEYS;
 pub use truncated::Truncated;
@@ -40,7 +44,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use writer::{Place, Writer};
+use writer::{Place, SegmentBounds, Writer};
 
 /// Where the ledger is and how it is kept.
 #[derive(Debug, Clone)]
@@ -49,6 +53,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// A new segment is begun when the last has this many bytes.
     pub segment_bytes: u64,
+    /// A new segment is begun when the first record of the last was written so long ago.
+    pub segment_age: Duration,
     /// How long an event may wait for others before it is synced.
     pub group: Duration,
     /// How many events may wait for the writer.
@@ -63,6 +69,7 @@ impl Settings {
         Settings {
             dir: dir.into(),
             segment_bytes: 256 << 20,
+            segment_age: Duration::from_hours(24),
             group: Duration::from_millis(40),
             queue_events: 16_384,
             queue_bytes: 32 << 20,
@@ -141,7 +148,8 @@ impl Ledger {
         let keys = settings.dir.join(SESSION_KEYS);
         let keyring = Keyring::open(&settings.dir).map_err(|source| LedgerError::Io { path: keys, source })?;
         let keyring = Arc::new(Mutex::new(keyring));
-        let place = Place { lock, dir: settings.dir.clone(), segment_bytes: settings.segment_bytes };
+        let bounds = SegmentBounds { bytes: settings.segment_bytes, age: settings.segment_age };
+        let place = Place { lock, dir: settings.dir.clone(), bounds };
         let writer = Writer::new(Arc::clone(&queue), place, tail, connections, Arc::clone(&keyring))?;
         let thread =
             std::thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(failed)?;

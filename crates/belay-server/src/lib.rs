@@ -3,6 +3,7 @@
 //! This crate does not parse any protocol (engines do), decide on statements (`belay-policy` does) or speak HTTP
 //! (`belay-web` does).
 
+pub mod bucket;
 pub mod changes;
 pub mod config;
 mod counts;
@@ -24,6 +25,7 @@ pub mod server;
 pub mod sessions;
 pub mod shutdown;
 mod signature;
+mod signed_post;
 pub mod targets;
 pub mod tls;
 pub mod vault;

@@ -24,6 +24,26 @@ pub const EVENTS_SENT_TOTAL: &str = "belay_events_sent_total";
 pub const EVENTS_FAILURES_TOTAL: &str = "belay_events_failures_total";
 /// Records that an `output` never got.
 pub const EVENTS_MISSED_TOTAL: &str = "belay_events_missed_total";
+/// Closed files of the ledger that are not in the archive.
+pub const ARCHIVE_BACKLOG_SEGMENTS: &str = "belay_archive_backlog_segments";
+/// Their bytes.
+pub const ARCHIVE_BACKLOG_BYTES: &str = "belay_archive_backlog_bytes";
+/// How long ago the oldest of them was closed.
+pub const ARCHIVE_BACKLOG_OLDEST_SECONDS: &str = "belay_archive_backlog_oldest_seconds";
+/// Objects put into the archive.
+pub const ARCHIVE_OBJECTS_TOTAL: &str = "belay_archive_objects_total";
+/// Times that keeping the archive up failed and was tried again.
+pub const ARCHIVE_FAILURES_TOTAL: &str = "belay_archive_failures_total";
+/// Objects of the archive that have another content than they were given.
+pub const ARCHIVE_ODD: &str = "belay_archive_odd_objects";
+/// Deleted files of the ledger that the archive's locks keep for now.
+pub const ARCHIVE_LOCKED: &str = "belay_archive_locked_objects";
+/// Files of the ledger that were deleted because their records were too old.
+pub const LEDGER_SEGMENTS_DELETED_TOTAL: &str = "belay_ledger_segments_deleted_total";
+/// Files of the ledger that would have been deleted if no session in them were on hold.
+pub const LEDGER_HELD_SEGMENTS: &str = "belay_ledger_held_segments";
+/// Times that old records could not be deleted.
+pub const LEDGER_RETENTION_FAILURES_TOTAL: &str = "belay_ledger_retention_failures_total";
 
 /// Seconds; from what a cached decision costs to what nobody should ever see.
 const OVERHEAD_BUCKETS: [f64; 8] = [0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.001, 0.01, 0.1];
@@ -77,6 +97,20 @@ fn describe() {
         "times that sending events failed and was tried again, by output"
     );
     metrics::describe_counter!(EVENTS_MISSED_TOTAL, "records that an output never got");
+    metrics::describe_counter!(LEDGER_SEGMENTS_DELETED_TOTAL, "files of the ledger whose records were too old");
+    metrics::describe_gauge!(LEDGER_HELD_SEGMENTS, "files of the ledger that stay for a session on hold");
+    metrics::describe_counter!(LEDGER_RETENTION_FAILURES_TOTAL, "times that old records could not be deleted");
+    metrics::describe_gauge!(ARCHIVE_BACKLOG_SEGMENTS, "closed files of the ledger that are not in the archive");
+    metrics::describe_gauge!(ARCHIVE_BACKLOG_BYTES, metrics::Unit::Bytes, "their bytes");
+    metrics::describe_gauge!(
+        ARCHIVE_BACKLOG_OLDEST_SECONDS,
+        metrics::Unit::Seconds,
+        "how long ago the oldest of them was closed"
+    );
+    metrics::describe_counter!(ARCHIVE_OBJECTS_TOTAL, "objects put into the archive");
+    metrics::describe_counter!(ARCHIVE_FAILURES_TOTAL, "times that keeping the archive up failed and was tried again");
+    metrics::describe_gauge!(ARCHIVE_ODD, "objects of the archive with another content than they were given");
+    metrics::describe_gauge!(ARCHIVE_LOCKED, "deleted files of the ledger that the archive's locks keep for now");
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::config::Notify;
 use crate::desk::{Change, Clock, Desk};
 use crate::ledger::Ledger;
 use crate::sessions::LiveSessions;
-use crate::signature::{self, sign};
+use crate::signed_post;
 use belay_model::{
     AccessRequest, Event, EventKind, Grant, GrantId, Plan, PlanKind, PlanState, RequestState, Resource, Span, Timestamp,
 };
@@ -136,7 +136,7 @@ impl Notifier {
     }
 
     async fn send(self, mut waiting: mpsc::Receiver<Message>) {
-        let client = reqwest::Client::builder().timeout(TRY_TIME).redirect(reqwest::redirect::Policy::none()).build();
+        let client = signed_post::client(TRY_TIME).build();
         while let Some(message) = waiting.recv().await {
             if let (Some(webhook), Ok(client)) = (&self.webhook, &client) {
                 let delivered = self.post(client, webhook, &message).await;
@@ -151,19 +151,11 @@ impl Notifier {
     async fn post(&self, client: &reqwest::Client, webhook: &Notify, message: &Message) -> bool {
         let Ok(body) = serde_json::to_string(message) else { return false };
         for attempt in 1..=TRIES {
-            let signature = sign(webhook.secret.expose_secret(), body.as_bytes(), self.clock.now());
-            let sent = client
-                .post(webhook.webhook.expose_secret())
-                .header("content-type", "application/json")
-                .header(signature::HEADER, signature)
-                .body(body.clone())
-                .send()
-                .await;
+            let (url, body) = (webhook.webhook.expose_secret(), body.clone().into_bytes());
+            let sent = signed_post::post(client, url, &webhook.secret, "application/json", body, &*self.clock).await;
             match sent {
-                Ok(answer) if answer.status().is_success() => return true,
-                Ok(answer) => tracing::warn!(attempt, status = answer.status().as_u16(), "webhook refused"),
-                // The address may hold a secret.
-                Err(error) => tracing::warn!(attempt, "webhook: {}", error.without_url()),
+                Ok(()) => return true,
+                Err(why) => tracing::warn!(attempt, "webhook: {why}"),
             }
             sleep(Duration::from_millis(500) * attempt).await;
         }

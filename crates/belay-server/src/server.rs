@@ -71,6 +71,9 @@ pub enum StartError {
     /// An output of events.
     #[error(transparent)]
     Feed(#[from] FeedError),
+    /// The archive of the ledger.
+    #[error("the archive cannot be used: {0}")]
+    Archive(String),
     /// The ledger could not take the record of the start.
     #[error("the ledger cannot be written: {0}")]
     Unrecorded(Arc<str>),
@@ -164,6 +167,7 @@ fn make_private(dir: &Path) -> io::Result<()> {
 async fn open_ledger(config: &Config) -> Result<(Ledger, Opened), StartError> {
     let mut settings = Settings::new(config.data_dir.join(LEDGER_DIR));
     settings.segment_bytes = u64::from(config.ledger.segment_bytes.get());
+    settings.segment_age = Duration::from_secs(u64::from(config.ledger.segment_age.seconds()));
     let path = settings.dir.clone();
     let opened = tokio::task::spawn_blocking(move || Ledger::open_with(&settings)).await;
     let failed =

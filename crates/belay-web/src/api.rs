@@ -4,6 +4,7 @@
 
 mod access;
 mod account;
+mod archive;
 mod audit;
 mod changes;
 mod erasures;
@@ -85,6 +86,7 @@ fn parts() -> (Router<Arc<Doors>>, OpenApi) {
         .merge(plans::routes())
         .merge(changes::routes())
         .merge(sessions::routes())
+        .merge(archive::routes())
         .merge(events::routes())
         .merge(audit::routes())
         .merge(account::routes())

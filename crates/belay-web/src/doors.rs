@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use belay_server::desk::{Clock, Desk};
 use belay_server::feed::Feeds;
 use belay_server::ledger::Ledger;
+use belay_server::ledger::archive::Archive;
 use belay_server::ledger::seal::Sealer;
 use belay_server::listen::Gateway;
 use std::sync::{Arc, Weak};
@@ -22,6 +23,8 @@ pub struct Doors {
     /// Connections that are open now, and the control sides of the targets. Weak, because the gateway stops before
     /// the last answer has gone out.
     pub gateway: Weak<Gateway>,
+    /// Where the ledger's files go to be kept.
+    pub archive: Option<Archive>,
     /// Whom events go to.
     pub feeds: Arc<Feeds>,
     /// The version of the server.

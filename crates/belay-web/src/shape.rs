@@ -3,6 +3,7 @@
 //! `snake_case`, times in RFC 3339 UTC, `kind` and `api_version` on every object.
 
 mod access;
+mod archive;
 mod audit;
 mod bounds;
 mod change;
@@ -21,16 +22,17 @@ mod target;
 mod time;
 
 pub use access::{Because, Can, CanAnswer, NearestChange, Policy};
+pub use archive::LedgerArchive;
 pub use audit::{AuditEntry, AuditPage, Verification};
 pub use bounds::{Bounds, Budgets, RowFilter};
 pub use change::{
     ApprovePlan, ChangedRow, ChangedTable, KeptChange, PageOfRows, Plan, Revert, RevertOwn, RevertPart, RowConflict,
     RowOfTable, Rows, RowsOfTable, Statement, TableLock, TableOfRows, Trial, WriteOutcome,
 };
+pub use erasure::{Erasure, NewErasure};
 pub use events::EventOutput;
 pub use gateway::{Gateway, Me};
 pub use grant::{Extend, Grant, GrantToken, Narrow, Review};
-pub use erasure::{Erasure, NewErasure};
 pub use hold::{Hold, NewHold};
 pub use ledger_key::{LedgerCheckpoint, LedgerKey, RecordProof};
 pub use mask::{Mask, MaskOfGrant, MaskSuggestion, NewMask};

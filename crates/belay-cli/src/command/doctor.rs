@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use crate::output::Out;
-use belay_web::shape::{EventOutput, Gateway, List, Me, Target};
+use belay_web::shape::{EventOutput, Gateway, LedgerArchive, List, Me, Target};
 use std::process::{Command, ExitCode};
 
 pub(crate) async fn run(out: &Out) -> ExitCode {
@@ -85,6 +85,9 @@ async fn remote(client: &Client, findings: &mut Findings<'_>) {
     if let Ok(outputs) = client.get::<List<EventOutput>>(&["events"], &[]).await {
         outputs.items.into_iter().for_each(|output| findings.note(&format!("events to {}", output.name), fed(&output)));
     }
+    if let Ok(archives) = client.get::<List<LedgerArchive>>(&["audit", "archive"], &[]).await {
+        archives.items.iter().for_each(|archive| findings.note("archive", archived(archive)));
+    }
 }
 
 fn fed(output: &EventOutput) -> Result<String, Failure> {
@@ -94,6 +97,32 @@ fn fed(output: &EventOutput) -> Result<String, Failure> {
         Some(error) => Err(Failure::new(Exit::Unreachable, format!("{behind} records behind: {error}"))
             .hint("nothing is lost: they go out once the receiver takes them; see `[[events]]`")),
     }
+}
+
+fn archived(archive: &LedgerArchive) -> Result<String, Failure> {
+    let LedgerArchive { to, segments, bytes, oldest_seconds, odd, odd_count, locked, versions, lock, error, .. } =
+        archive;
+    let behind = match segments {
+        0 => "nothing is behind".to_owned(),
+        _ => format!("{segments} files ({bytes} bytes) are behind, the oldest for {oldest_seconds} s"),
+    };
+    if *odd_count > 0 {
+        let message =
+            format!("{odd_count} objects in {to} have another content than they were given: {}", odd.join(", "));
+        let hint = "they are left as they are; see docs/ledger.md, \"Archive\"";
+        return Err(Failure::new(Exit::Integrity, message).hint(hint));
+    }
+    if let Some(error) = error {
+        let hint = "nothing is lost: it is tried again; see `[archive]`";
+        return Err(Failure::new(Exit::Unreachable, format!("{to}: {error}; {behind}")).hint(hint));
+    }
+    let on = |what: &str, is: Option<bool>| match is {
+        Some(true) => format!("{what} on"),
+        Some(false) => format!("{what} off"),
+        None => format!("{what} unknown"),
+    };
+    let kept = if *locked > 0 { format!(", {locked} deleted files are locked there for now") } else { String::new() };
+    Ok(format!("{to}, {behind}{kept}; {}, {}", on("versions", *versions), on("object lock", *lock)))
 }
 
 async fn listens(host: &str, port: u16) -> Result<String, Failure> {

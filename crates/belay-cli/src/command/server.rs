@@ -4,7 +4,10 @@ use crate::failure::{Exit, Failure};
 use crate::output::Out;
 use belay_server::config::{Config, ConfigError};
 use belay_server::feed::{FeedParts, Feeds};
-use belay_server::ledger::witness;
+use belay_server::ledger::archive::{Archive, Archiving};
+use belay_server::ledger::retention::Retaining;
+use belay_server::ledger::seal::Sealer;
+use belay_server::ledger::{Ledger, search, witness};
 use belay_server::listen::{Gateway, GatewayConfig, GatewayParts};
 use belay_server::metrics::Metrics;
 use belay_server::server::{self, API_FILE, Foundation, StartError};
@@ -94,12 +97,19 @@ async fn serve(config: &Config, mut stopping: Stopping, out: &Out) -> Result<(),
 
     let Foundation { desk, ledger, sealer, clock, .. } = foundation;
     witness::start(&config.witnesses, &sealer.latest(), &clock);
+    let archive = start_archive(config, &ledger, &sealer)?;
+    if let Some(retention) = config.ledger.retention {
+        let index = search::index_file(ledger.dir());
+        let (ledger, sealer, clock) = (ledger.clone(), Arc::clone(&sealer), Arc::clone(&clock));
+        Retaining { ledger, sealer, index, clock, holds: Arc::clone(&desk) as _, retention }.start();
+    }
     let doors = Arc::new(Doors {
         desk: Arc::clone(&desk),
         ledger: ledger.clone(),
         sealer: Arc::clone(&sealer),
         clock: Arc::clone(&clock),
         gateway: Arc::downgrade(&gateway),
+        archive,
         feeds: Arc::clone(&feeds),
         version: VERSION.to_owned(),
     });
@@ -130,6 +140,12 @@ fn start_feeds(config: &Config, foundation: &Foundation, feeding: &Shutdown) -> 
         name: config.listen.names.first().map(String::as_str),
     };
     Ok(Feeds::start(&config.events, &parts, &feeding.subscribe())?)
+}
+
+fn start_archive(config: &Config, ledger: &Ledger, sealer: &Sealer) -> Result<Option<Archive>, StartError> {
+    let how = config.archive.clone().map(Archiving::new);
+    let started = how.map(|how| Archive::start(&how, ledger.dir(), sealer.latest())).transpose();
+    started.map_err(StartError::Archive)
 }
 
 async fn listen(
@@ -247,6 +263,7 @@ fn not_started(error: &StartError) -> Failure {
             "put a copy of the store back; to begin anew and keep the record, move the ledger's directory away"
         }
         StartError::Listen { .. } => "give it another port: `[listen]` in the configuration file",
+        StartError::Archive(_) => "put its `[archive]` section right: belay server --check",
         StartError::Feed(_) => "put its `[[events]]` section right: belay server --check",
         StartError::Policy(_) => "put the files right: belay policy check FILE...; nothing was changed",
         StartError::Unrecorded(_) => "make room on the ledger's disk",

@@ -1,12 +1,12 @@
 //! `[[events]]`: whom the ledger's events go to.
 
 use super::load::Origin;
+use super::s3::authorities;
 use super::{Bounded, ConfigError, Environment, Reference};
 use crate::ledger::read::Filter;
 use belay_model::Timestamp;
 use reqwest::Url;
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -276,15 +276,7 @@ impl Reading<'_> {
     }
 
     fn authorities(&self) -> Result<Option<Vec<CertificateDer<'static>>>, ConfigError> {
-        let Some(file) = &self.file.ca else { return Ok(None) };
-        let path = self.origin.path(file.get_ref())?;
-        let found = CertificateDer::pem_file_iter(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let unusable = |why: String| self.error(file.span(), format!("`{}`: {why}", path.display()), None);
-        match found {
-            Ok(found) if found.is_empty() => Err(unusable("holds no PEM certificate".to_owned())),
-            Ok(found) => Ok(Some(found)),
-            Err(error) => Err(unusable(error.to_string())),
-        }
+        self.file.ca.as_ref().map(|file| authorities(file, self.origin)).transpose()
     }
 
     fn filter(&self) -> Result<Filter, ConfigError> {

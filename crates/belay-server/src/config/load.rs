@@ -1,7 +1,8 @@
 //! From the file's text to a [`Config`], or to an error that names file, line and the nearest key.
 
 use super::{
-    Config, Environment, File, Identity, Notify, NotifyFile, OwnCertificate, PolicyFolder, Reference, events, witness,
+    Config, Environment, File, Identity, Notify, NotifyFile, OwnCertificate, PolicyFolder, Reference, archive, events,
+    witness,
 };
 use crate::policy_files::PolicyFiles;
 use belay_model::Span;
@@ -71,6 +72,7 @@ impl Config {
             tls,
             limits: file.limits,
             ledger: file.ledger,
+            archive: file.archive.map(|archive| archive::read(&archive, origin, env)).transpose()?,
             changes: file.changes,
             notify,
             events: events::read(&file.events, origin, env)?,
@@ -336,8 +338,8 @@ mod tests {
         assert_eq!(
             keys,
             [
-                "changes", "data_dir", "events", "ledger", "limits", "listen", "notify", "policy", "sessions", "tls",
-                "witness"
+                "archive", "changes", "data_dir", "events", "ledger", "limits", "listen", "notify", "policy",
+                "sessions", "tls", "witness"
             ]
         );
         assert_eq!(schema["additionalProperties"], false);

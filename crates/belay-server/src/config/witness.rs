@@ -1,7 +1,8 @@
 //! `[[witness]]`: who keeps the ledger's checkpoints where this machine cannot take them back.
 
 use super::load::Origin;
-use super::{ConfigError, Environment, Reference};
+use super::s3::S3Keys;
+use super::{ConfigError, Environment, Reference, S3Place};
 use belay_model::Span;
 use reqwest::Url;
 use schemars::JsonSchema;
@@ -12,7 +13,7 @@ use toml::Spanned;
 
 /// The most witnesses.
 const MAX_WITNESSES: usize = 8;
-const KNOWN: &str = "`https://...`, `git:PATH` for a clone or `file:PATH` for a folder";
+const KNOWN: &str = "`https://...`, `s3://BUCKET/PREFIX`, `git:PATH` for a clone or `file:PATH` for a folder";
 
 /// Who keeps checkpoints.
 #[derive(Debug, Clone)]
@@ -37,6 +38,8 @@ pub enum WitnessPlace {
     Git(PathBuf),
     /// A folder: each in a file of its own.
     Folder(PathBuf),
+    /// A bucket: each in an object of its own.
+    Bucket(Box<S3Place>),
 }
 
 impl WitnessPlace {
@@ -46,6 +49,7 @@ impl WitnessPlace {
             WitnessPlace::Webhook { .. } => "webhook",
             WitnessPlace::Git(_) => "git",
             WitnessPlace::Folder(_) => "folder",
+            WitnessPlace::Bucket(_) => "bucket",
         }
     }
 }
@@ -54,12 +58,27 @@ impl WitnessPlace {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WitnessFile {
-    /// `https://...`, `git:PATH` for a clone or `file:PATH` for a folder.
+    /// `https://...`, `s3://BUCKET/PREFIX`, `git:PATH` for a clone or `file:PATH` for a folder.
     #[schemars(with = "String")]
     to: Spanned<String>,
     /// Signs each POST with HMAC-SHA-256. `${NAME}` or `file:PATH`.
     #[schemars(with = "Option<String>")]
     secret: Option<Spanned<Reference>>,
+    /// Where the service of an `s3://...` is, e.g. `https://s3.example`. Without it Amazon's.
+    #[schemars(with = "Option<String>")]
+    endpoint: Option<Spanned<String>>,
+    /// The region of the bucket.
+    #[schemars(with = "Option<String>", extend("default" = "us-east-1"))]
+    region: Option<Spanned<String>>,
+    /// The name of the key to the bucket. `${NAME}` or `file:PATH`.
+    #[schemars(with = "Option<String>")]
+    access_key_id: Option<Spanned<Reference>>,
+    /// The key to the bucket. `${NAME}` or `file:PATH`.
+    #[schemars(with = "Option<String>")]
+    secret_access_key: Option<Spanned<Reference>>,
+    /// PEM file with authorities that the service's certificate may stand under, beside the system's.
+    #[schemars(with = "Option<PathBuf>")]
+    ca: Option<Spanned<PathBuf>>,
     /// How long after one the next is sent, at the earliest.
     #[serde(default = "a_minute")]
     #[schemars(with = "String", extend("default" = "1m"))]
@@ -84,7 +103,20 @@ pub(super) fn read(
 fn place(file: &WitnessFile, origin: &Origin<'_>, env: Environment<'_>) -> Result<WitnessPlace, ConfigError> {
     let wrong = |message: &str, hint: Option<String>| origin.error(Some(file.to.span()), message.to_owned(), hint);
     let to = file.to.get_ref();
+    let keys = S3Keys {
+        section: "witness",
+        to: &file.to,
+        endpoint: file.endpoint.as_ref(),
+        region: file.region.as_ref(),
+        access_key_id: file.access_key_id.as_ref(),
+        secret_access_key: file.secret_access_key.as_ref(),
+        ca: file.ca.as_ref(),
+    };
+    if let Some(key) = keys.given().filter(|_| !keys.names_one()) {
+        return Err(wrong(&format!("`{key}` has no meaning for this `to`"), None));
+    }
     let place = match to.split_once(':') {
+        Some(("s3", _)) => WitnessPlace::Bucket(Box::new(keys.read(origin, env)?)),
         Some(("git", path)) => WitnessPlace::Git(origin.path(&PathBuf::from(path))?),
         Some(("file", path)) => WitnessPlace::Folder(origin.path(&PathBuf::from(path))?),
         Some(("https" | "http", _)) if Url::parse(to).is_ok_and(|url| url.has_host()) => {
@@ -142,6 +174,8 @@ mod tests {
             ("to = \"ftp://x\"", ":2: `to` is not a place for checkpoints"),
             ("to = \"https://x.example\"", ":2: a webhook needs `secret`"),
             ("to = \"https://x.example\"\nsecret = \"abc\"", ":3: `witness.secret` stands in the file itself"),
+            ("to = \"git:/x\"\nregion = \"eu\"", ":2: `region` has no meaning for this `to`"),
+            ("to = \"s3://b/c\"", ":2: S3 storage needs `access_key_id`"),
             ("to = \"git:/x\"\nsecret = \"${HOOK}\"", ":2: `secret` has no meaning for this `to`"),
         ] {
             let error = parse(rest).unwrap_err();

@@ -1,8 +1,10 @@
 //! The signed states of a ledger, in files beside its segments: `checkpoint` is the newest, `checkpoints` those that
 //! are kept for good, one behind the other with an empty line between.
 
+use super::recover::feed;
+use super::segment;
 use crate::files;
-use belay_ledger::{Checkpoint, Note};
+use belay_ledger::{Checkpoint, Note, Verifier};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -10,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 const LATEST: &str = "checkpoint";
 const HISTORY: &str = "checkpoints";
+/// How the names of files end that hold one checkpoint each, as an archive has them.
+const SINGLE: &str = ".checkpoint";
 /// What is read of either file.
 const MOST: u64 = 256 << 20;
 
@@ -52,9 +56,25 @@ impl Signed {
     }
 }
 
-/// The newest checkpoint of the ledger in this directory.
+/// The newest checkpoint of the ledger in this directory. What was put together from an archive has each in a file of its
+/// own, and some are of records that were not archived yet: these are left out.
 pub fn latest(dir: &Path) -> Result<Option<Signed>, CheckpointsError> {
-    read_one(&dir.join(LATEST))
+    if let Some(latest) = read_one(&dir.join(LATEST))? {
+        return Ok(Some(latest));
+    }
+    let mut single = single(dir)?;
+    if single.is_empty() {
+        return Ok(None);
+    }
+    let failed = |source| CheckpointsError::Io { path: dir.to_owned(), source };
+    let end = end(dir).map_err(failed)?;
+    single.retain(|signed| signed.checkpoint.size <= end);
+    Ok(single.pop())
+}
+
+/// Whether this is the directory of a gateway, or a copy of one, and was not put together from an archive.
+pub(super) fn is_live(dir: &Path) -> bool {
+    dir.join(LATEST).exists()
 }
 
 /// The checkpoint in this file.
@@ -66,7 +86,7 @@ pub(super) fn read_one(path: &Path) -> Result<Option<Signed>, CheckpointsError> 
 /// The checkpoints that were kept, oldest first. An append that a crash cut short is no checkpoint.
 pub fn history(dir: &Path) -> Result<Vec<Signed>, CheckpointsError> {
     let path = dir.join(HISTORY);
-    let Some(text) = text(&path)? else { return Ok(Vec::new()) };
+    let Some(text) = text(&path)? else { return single(dir) };
     let (mut found, mut rest, mut line) = (Vec::new(), text.as_str(), 1);
     while let Some(end) = end_of_note(rest) {
         let (note, more) = rest.split_at(end);
@@ -76,6 +96,35 @@ pub fn history(dir: &Path) -> Result<Vec<Signed>, CheckpointsError> {
         rest = more;
     }
     Ok(found)
+}
+
+/// What the file of a checkpoint is called that is by itself. Two of the same state may bear other signatures.
+pub(super) fn name(signed: &Signed) -> String {
+    let hash = belay_ledger::leaf(signed.note.to_string().as_bytes()).to_string();
+    format!("{:020}.{}{SINGLE}", signed.checkpoint.size, hash.get(..8).unwrap_or_default())
+}
+
+/// The checkpoints that are in files of their own, oldest first.
+fn single(dir: &Path) -> Result<Vec<Signed>, CheckpointsError> {
+    let failed = |source| CheckpointsError::Io { path: dir.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|end| end == SINGLE.trim_start_matches('.')) {
+            found.extend(read_one(&path)?);
+        }
+    }
+    found.sort_by_key(|signed: &Signed| signed.checkpoint.size);
+    Ok(found)
+}
+
+/// How many records a ledger has, as far as its last segment is right.
+fn end(dir: &Path) -> io::Result<u64> {
+    let Some(last) = segment::list(dir)?.pop() else { return Ok(0) };
+    let mut verifier = Verifier::new(None);
+    let mut end = last.first;
+    feed(&mut File::open(&last.path)?, &mut verifier, &mut |frame| end = frame.after.size)?;
+    Ok(end)
 }
 
 /// Where the first note and the empty line behind it end: a note has one empty line within, before its signatures.

@@ -2,6 +2,7 @@
 //! C2SP tlog-proof.
 
 use super::checkpoint::{self, CheckpointsError, Signed};
+use super::kept;
 use super::read::{self, ReadError};
 use super::tiles::{TileError, Tiles};
 use base64::Engine as _;
@@ -30,6 +31,9 @@ pub enum ProofError {
     /// No checkpoint is signed over it.
     #[error("record {0} is not signed: the newest checkpoint has {1} records")]
     Unsigned(u64, u64),
+    /// Retention deleted it.
+    #[error("record {0} was deleted because it was too old, as record {1} says; only its hash is left")]
+    Deleted(u64, u64),
 }
 
 /// A proof that a record is in the ledger.
@@ -68,6 +72,9 @@ pub fn prove(dir: &Path, seq: u64) -> Result<(Shown, Proof), ProofError> {
     let inclusion = Tiles::open(dir).inclusion(seq, size)?.ok_or_else(|| missing(size))?;
     let mut events = read::events(dir, seq)?;
     while let Some(placed) = events.next_placed().transpose()? {
+        if placed.seq() > seq {
+            return deleted(dir, seq, Proof { inclusion, signed });
+        }
         if placed.seq() == seq {
             let content = read::understood(placed.open())?.and_then(|(_, content)| content);
             let shown = Shown { payload: placed.payload().to_vec(), content };
@@ -75,6 +82,18 @@ pub fn prove(dir: &Path, seq: u64) -> Result<(Shown, Proof), ProofError> {
         }
     }
     Err(missing(size))
+}
+
+/// A record whose segment is not there: some are kept in files of their own.
+fn deleted(dir: &Path, seq: u64, proof: Proof) -> Result<(Shown, Proof), ProofError> {
+    let failed = |source| ReadError::Io { path: dir.to_owned(), source };
+    let size = proof.inclusion.size;
+    let kept = kept::load(dir).map_err(failed)?;
+    let deletion = kept.iter().filter_map(kept::Kept::deletion).find(|next| (next.first..=next.last).contains(&seq));
+    match kept.into_iter().find(|kept| kept.seq == seq) {
+        Some(kept) => Ok((Shown { payload: kept.payload, content: None }, proof)),
+        None => Err(deletion.map_or(ProofError::Unsigned(seq, size), |by| ProofError::Deleted(seq, by.record))),
+    }
 }
 
 /// A text that is no proof.

@@ -155,8 +155,9 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits until a group is due and puts it into `batch`. Returns false when the ledger is being closed.
-    pub(super) fn take(&self, batch: &mut Vec<Item>, last: Instant) -> bool {
+    /// Waits until a group is due and puts it into `batch`; at most until `until`. Returns false when the ledger is being
+    /// closed.
+    pub(super) fn take(&self, batch: &mut Vec<Item>, last: Instant, until: Option<Instant>) -> bool {
         let due = last + self.group;
         let mut state = self.lock();
         loop {
@@ -169,7 +170,15 @@ impl Queue {
                 (true, false) => break,
                 (true, true) => {
                     state.sleep = Sleep::Idle;
-                    state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    let Some(until) = until else {
+                        state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                        continue;
+                    };
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        break;
+                    }
+                    state = self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
                 }
                 (false, _) => {
                     state.sleep = Sleep::Timed;

@@ -5,12 +5,14 @@
 
 mod events;
 pub(super) mod filter;
+mod gone;
 mod report;
 mod signed;
 
 pub use events::{Events, ReadError, events, tail};
-pub(super) use events::{Place, Placed, Source, resume, understood};
+pub(super) use events::{Place, Placed, Source, has_segment, resume, understood};
 pub(super) use filter::Test;
 pub use filter::{Filter, FilterError};
+pub use gone::Gone;
 pub use report::{Against, Fault, Report, verify};
 pub use signed::Trust;

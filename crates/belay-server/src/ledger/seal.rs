@@ -175,6 +175,8 @@ struct Work {
     keys: KeyFiles,
     signer: Signer,
     tree: Tree,
+    /// The tree at the ends of segments that it went over and did not sign.
+    ends: Vec<Tree>,
     /// The records from the end of the tree on.
     events: Option<Events>,
     tiles: Tiles,
@@ -213,7 +215,8 @@ impl Work {
         let new_key = is_new.then(|| signer.verifier().clone());
         let sealed = latest.as_ref().map_or(0, |signed| signed.checkpoint.size);
         tell.send_replace(latest.map(Arc::new));
-        Ok((Work { ledger, dir, keys, signer, tree, events: None, tiles, origin, sealed, kept: None, tell }, new_key))
+        let (ends, events) = (Vec::new(), None);
+        Ok((Work { ledger, dir, keys, signer, tree, ends, events, tiles, origin, sealed, kept: None, tell }, new_key))
     }
 
     /// Until it is told to stop.
@@ -262,10 +265,11 @@ impl Work {
         for tile in self.tree.partial() {
             self.tiles.write(&tile).map_err(failed)?;
         }
-        let checkpoint = Checkpoint { origin: self.origin.clone(), size: self.tree.size(), root: self.tree.root() };
-        let signers: Vec<&Signer> = std::iter::once(&self.signer).chain(with).collect();
-        let note = checkpoint.sign(&signers);
-        let signed = Arc::new(Signed { checkpoint, note });
+        // What is archived ends with a segment, and has to be signed up to there.
+        for end in std::mem::take(&mut self.ends) {
+            self.keep(&self.sign(&end, None))?;
+        }
+        let signed = Arc::new(self.sign(&self.tree, with));
         // First what is kept: what tells of a new key must not be lost if it ends here.
         if with.is_some() || keep || self.is_due(signed.checkpoint.size) {
             self.keep(&signed)?;
@@ -275,6 +279,13 @@ impl Work {
         self.sealed = signed.checkpoint.size;
         self.tell.send_replace(Some(signed));
         Ok(())
+    }
+
+    fn sign(&self, tree: &Tree, with: Option<&Signer>) -> Signed {
+        let checkpoint = Checkpoint { origin: self.origin.clone(), size: tree.size(), root: tree.root() };
+        let signers: Vec<&Signer> = std::iter::once(&self.signer).chain(with).collect();
+        let note = checkpoint.sign(&signers);
+        Signed { checkpoint, note }
     }
 
     fn is_due(&self, size: u64) -> bool {
@@ -307,10 +318,12 @@ impl Work {
             None => read::events(&self.dir, self.tree.size())?,
         };
         let mut tree = self.tree.clone();
-        let end = add(&mut events, &mut tree, &self.tiles, durable.size, &self.dir)?;
+        let mut ends = Vec::new();
+        let end = add(&mut events, &mut tree, &self.tiles, durable.size, &self.dir, &mut ends)?;
         if end != Some(durable) {
             return Err(SealError::NotAsWritten(durable.size - 1));
         }
+        self.ends.append(&mut ends);
         (self.tree, self.events) = (tree, Some(events));
         Ok(self.tree.size())
     }
@@ -373,27 +386,38 @@ fn resume(dir: &Path, tiles: &Tiles, latest: Option<&Signed>) -> Result<Tree, Se
         return Ok(tree);
     }
     let mut tree = Tree::default();
-    add(&mut read::events(dir, 0)?, &mut tree, tiles, size, dir)?;
+    add(&mut read::events(dir, 0)?, &mut tree, tiles, size, dir, &mut Vec::new())?;
     if tree.size() == size && tree.root() == root { Ok(tree) } else { Err(SealError::Different(size)) }
 }
 
-/// Adds the records up to `size` to the tree. Returns where the ledger stands after the last.
+/// Adds the records up to `size` to the tree, those that retention deleted by their hashes, and to `ends` what it was at
+/// the end of each segment on the way. Returns where the ledger stands after the last record.
 fn add(
     events: &mut Events,
     tree: &mut Tree,
     tiles: &Tiles,
     size: u64,
     dir: &Path,
+    ends: &mut Vec<Tree>,
 ) -> Result<Option<Position>, SealError> {
+    let failed = |source| SealError::Io { dir: dir.to_owned(), source };
     let mut end = None;
     while tree.size() < size {
         let Some(placed) = events.next_placed().transpose()? else { break };
         if placed.seq() < tree.size() {
             continue;
         }
+        let mut gone = Vec::new();
+        let there = tiles.leaves(tree.size(), placed.seq(), &mut |_, leaf| gone.push(leaf));
+        there.map_err(|error| failed(io::Error::other(error)))?;
+        for leaf in gone {
+            tree.push(leaf, &mut |tile| tiles.write(&tile)).map_err(failed)?;
+        }
+        if placed.seq() > 0 && placed.after().segment == placed.seq() {
+            ends.push(tree.clone());
+        }
         end = Some(placed.after().position);
-        tree.push(placed.leaf(), &mut |tile| tiles.write(&tile))
-            .map_err(|source| SealError::Io { dir: dir.to_owned(), source })?;
+        tree.push(placed.leaf(), &mut |tile| tiles.write(&tile)).map_err(failed)?;
     }
     Ok(end)
 }

@@ -1,6 +1,8 @@
 //! The files of a ledger: `00000000000000000000.ledger`, named for the first record in it, and `lock`.
 
 use belay_ledger::{Damage, HEADER_LEN, Hash, Header, Position};
+use belay_model::Timestamp;
+use serde::Deserialize;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -66,6 +68,11 @@ pub(super) fn lock(dir: &Path) -> Result<File, LedgerError> {
     }
 }
 
+/// What a segment is called whose first record this is.
+pub(super) fn name(first: u64) -> String {
+    format!("{first:020}{SUFFIX}")
+}
+
 /// The segments of a directory in order.
 pub(super) fn list(dir: &Path) -> io::Result<Vec<Segment>> {
     let mut segments = Vec::new();
@@ -100,7 +107,7 @@ pub(super) fn chain_before(file: &File, offset: u64) -> io::Result<Option<Hash>>
 
 /// Begins a segment at `position`. A file of that name can only be what an earlier attempt left: it holds no record.
 pub(super) fn create(dir: &Path, position: Position) -> io::Result<File> {
-    let path = dir.join(format!("{:020}{SUFFIX}", position.size));
+    let path = dir.join(name(position.size));
     let mut file = options().truncate(true).open(&path)?;
     let written = file.write_all(&Header { start: position }.encode()).and_then(|()| file.sync_all());
     if let Err(error) = written {
@@ -109,6 +116,15 @@ pub(super) fn create(dir: &Path, position: Position) -> io::Result<File> {
     }
     File::open(dir)?.sync_all()?;
     Ok(file)
+}
+
+/// The time of a record, which is read without the rest of it.
+pub(super) fn time_of(payload: &[u8]) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct Timed {
+        at: Timestamp,
+    }
+    serde_json::from_slice::<Timed>(payload).ok().map(|timed| timed.at)
 }
 
 fn options() -> OpenOptions {

@@ -4,7 +4,7 @@
 //! newest, in `NNN.p/WIDTH`.
 
 use crate::files;
-use belay_ledger::{ConsistencyProof, InclusionProof, NoTile, Tile, TilePath, Tiled};
+use belay_ledger::{ConsistencyProof, Hash, InclusionProof, NoTile, TILE_WIDTH, Tile, TilePath, Tiled};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -113,6 +113,24 @@ impl Tiles {
         if file == full {
             // Absent where it was never partial.
             let _ = fs::remove_dir(partial_folder(&full));
+        }
+        Ok(())
+    }
+
+    /// The leaves of the records from `from` to before `to`, in order.
+    pub(super) fn leaves(&self, from: u64, to: u64, each: &mut dyn FnMut(u64, Hash)) -> Result<(), TileError> {
+        let wide = TILE_WIDTH as u64;
+        let mut seq = from;
+        // Each turn takes the rest of a tile.
+        while seq < to {
+            let (index, end) = (seq / wide, to.min((seq / wide + 1) * wide));
+            let width = usize::try_from(end - index * wide).unwrap_or(TILE_WIDTH);
+            let tile = self.read(TilePath { level: 0, index, width })?;
+            let skipped = usize::try_from(seq - index * wide).unwrap_or(0);
+            for (seq, leaf) in (seq..end).zip(tile.hashes.into_iter().skip(skipped)) {
+                each(seq, leaf);
+            }
+            seq = end;
         }
         Ok(())
     }

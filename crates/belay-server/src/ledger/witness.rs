@@ -4,10 +4,10 @@
 //! what is the newest by then.
 
 use super::checkpoint::Signed;
+use crate::bucket::Bucket;
 use crate::config::{Witness, WitnessPlace};
 use crate::desk::Clock;
-use crate::signature;
-use secrecy::ExposeSecret as _;
+use crate::signed_post;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,15 +32,19 @@ pub fn start(witnesses: &[Witness], latest: &Latest, clock: &Arc<dyn Clock>) {
 
 async fn send_all(witness: Witness, mut latest: Latest, clock: Arc<dyn Clock>) {
     let every = Duration::from_secs(u64::from(witness.every.seconds()));
+    let to = witness.to.word();
+    let door = match Door::open(&witness.to) {
+        Ok(door) => door,
+        Err(why) => return tracing::error!("the witness ({to}) cannot be used: {why}"),
+    };
     let mut sent = 0;
     loop {
         let newest = latest.borrow_and_update().clone().filter(|signed| signed.checkpoint.size > sent);
         if let Some(newest) = newest {
-            let delivery = tokio::time::timeout(DELIVERY, deliver(&witness.to, &newest, &*clock)).await;
+            let delivery = tokio::time::timeout(DELIVERY, deliver(&witness.to, &door, &newest, &*clock)).await;
             match delivery.unwrap_or_else(|_| Err("it took too long".to_owned())) {
                 Ok(()) => sent = newest.checkpoint.size,
                 Err(why) => {
-                    let to = witness.to.word();
                     metrics::counter!(FAILURES, "to" => to).increment(1);
                     tracing::warn!("a checkpoint could not be delivered to the witness ({to}): {why}");
                     tokio::time::sleep(AGAIN).await;
@@ -58,27 +62,44 @@ async fn send_all(witness: Witness, mut latest: Latest, clock: Arc<dyn Clock>) {
     }
 }
 
-async fn deliver(to: &WitnessPlace, signed: &Signed, clock: &dyn Clock) -> Result<(), String> {
-    let note = signed.note.to_string();
-    match to {
-        WitnessPlace::Webhook { url, secret } => {
-            let header = signature::sign(secret.expose_secret(), note.as_bytes(), clock.now());
-            let client = reqwest::Client::builder().timeout(DELIVERY).build().map_err(|error| plain(&error))?;
-            let post = client.post(url).header(signature::HEADER, header).header("content-type", "text/plain");
-            let answer = post.body(note).send().await.map_err(|error| plain(&error))?;
-            if answer.status().is_success() { Ok(()) } else { Err(format!("it answered {}", answer.status())) }
-        }
-        WitnessPlace::Git(clone) => commit(clone, &note, signed.checkpoint.size).await,
-        WitnessPlace::Folder(folder) => {
-            let name = format!("{:020}.checkpoint", signed.checkpoint.size);
-            tokio::fs::write(folder.join(name), note).await.map_err(|error| error.to_string())
-        }
+/// How to reach it, made once.
+enum Door {
+    Webhook(reqwest::Client),
+    Bucket(Box<Bucket>),
+    /// Of this machine.
+    Here,
+}
+
+impl Door {
+    fn open(to: &WitnessPlace) -> Result<Door, String> {
+        Ok(match to {
+            WitnessPlace::Webhook { .. } => {
+                Door::Webhook(signed_post::client(DELIVERY).build().map_err(signed_post::told)?)
+            }
+            WitnessPlace::Bucket(place) => Door::Bucket(Box::new(Bucket::open(place)?)),
+            WitnessPlace::Git(_) | WitnessPlace::Folder(_) => Door::Here,
+        })
     }
 }
 
-/// The error without the address, which may hold a secret.
-fn plain(error: &reqwest::Error) -> String {
-    if error.is_timeout() { "no answer in time".to_owned() } else { "it cannot be reached".to_owned() }
+async fn deliver(to: &WitnessPlace, door: &Door, signed: &Signed, clock: &dyn Clock) -> Result<(), String> {
+    let (note, size) = (signed.note.to_string(), signed.checkpoint.size);
+    match (to, door) {
+        (WitnessPlace::Webhook { url, secret }, Door::Webhook(client)) => {
+            signed_post::post(client, url, secret, "text/plain", note.into_bytes(), clock).await
+        }
+        // One that is there was delivered, and the answer was lost; or another has been put in its place, which is for
+        // the witness to find.
+        (WitnessPlace::Bucket(_), Door::Bucket(bucket)) => {
+            bucket.put(&format!("{size:020}.checkpoint"), note.into()).await.map(drop)
+        }
+        (WitnessPlace::Git(clone), _) => commit(clone, &note, size).await,
+        (WitnessPlace::Folder(folder), _) => {
+            let name = format!("{size:020}.checkpoint");
+            tokio::fs::write(folder.join(name), note).await.map_err(|error| error.to_string())
+        }
+        _ => Err("it cannot be used".to_owned()),
+    }
 }
 
 async fn commit(clone: &Path, note: &str, size: u64) -> Result<(), String> {

@@ -20,13 +20,23 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Frames are handed to the kernel when so many bytes are together.
 const PIECE: usize = 1 << 20;
 
+/// When a segment is full.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SegmentBounds {
+    pub(super) bytes: u64,
+    /// Since its first record was written.
+    pub(super) age: Duration,
+}
+
 pub(super) struct Writer {
     queue: Arc<Queue>,
     /// Held for the lock on it.
     _lock: File,
     dir: PathBuf,
-    segment_bytes: u64,
+    bounds: SegmentBounds,
     file: File,
+    /// When the first record of the segment was written; absent where it has none.
+    began: Option<SystemTime>,
     /// The bytes of the segment that are synced. What is behind them is not part of the ledger.
     synced: u64,
     /// Where the chain stands at `synced`.
@@ -42,7 +52,7 @@ pub(super) struct Writer {
 pub(super) struct Place {
     pub(super) lock: File,
     pub(super) dir: PathBuf,
-    pub(super) segment_bytes: u64,
+    pub(super) bounds: SegmentBounds,
 }
 
 /// The writer ended without closing: nobody is left waiting.
@@ -62,21 +72,26 @@ impl Writer {
         connections: Connections,
         keyring: session_keys::Shared,
     ) -> Result<Writer, LedgerError> {
-        let Place { lock, dir, segment_bytes } = place;
+        let Place { lock, dir, bounds } = place;
         let file = match tail.file {
             Some(file) => file,
             None => {
                 segment::create(&dir, tail.position).map_err(|source| LedgerError::Io { path: dir.clone(), source })?
             }
         };
+        let has_records = tail.len > belay_ledger::HEADER_LEN as u64;
+        // Where the file system does not know when a file was made, it begins to be old now.
+        let made = file.metadata().and_then(|about| about.created()).unwrap_or_else(|_| SystemTime::now());
+        let began = has_records.then_some(made);
         let encoder = Encoder::new(tail.position);
         queue.stored(tail.position);
         Ok(Writer {
             queue,
             _lock: lock,
             dir,
-            segment_bytes,
+            bounds,
             file,
+            began,
             synced: tail.len,
             encoder,
             buffer: Vec::new(),
@@ -91,7 +106,7 @@ impl Writer {
         let _ending = Ending(Arc::clone(&queue));
         let (mut batch, mut last) = (Vec::new(), Instant::now());
         loop {
-            let open = queue.take(&mut batch, last);
+            let open = queue.take(&mut batch, last, self.due());
             last = Instant::now();
             let stored = self.store(&batch);
             match stored {
@@ -111,15 +126,16 @@ impl Writer {
 
     /// Appends the events and syncs them. After an error the ledger is what it was before.
     fn store(&mut self, batch: &[Item]) -> io::Result<()> {
+        if self.is_full(batch) {
+            self.check_file()?;
+            self.connections.note(&self.dir, self.encoder.position().size)?;
+            self.file = segment::create(&self.dir, self.encoder.position())?;
+            (self.synced, self.began) = (belay_ledger::HEADER_LEN as u64, None);
+        }
         if batch.is_empty() {
             return Ok(());
         }
         self.check_file()?;
-        if self.synced >= self.segment_bytes {
-            self.connections.note(&self.dir, self.encoder.position().size)?;
-            self.file = segment::create(&self.dir, self.encoder.position())?;
-            self.synced = belay_ledger::HEADER_LEN as u64;
-        }
         let mut encoder = self.encoder.clone();
         let mut end = self.synced;
         self.buffer.clear();
@@ -136,6 +152,7 @@ impl Writer {
         tally.bytes.fetch_add(end - self.synced, Relaxed);
         tally.syncs.fetch_add(1, Relaxed);
         (self.encoder, self.synced) = (encoder, end);
+        self.began.get_or_insert_with(SystemTime::now);
         for item in batch {
             self.connections.hear(&item.event);
         }
@@ -152,9 +169,27 @@ impl Writer {
                 let instead = Event { kind: EventKind::Recovered { what }, ..event.clone() };
                 encoder.append(&instead, &mut self.buffer).map_err(io::Error::other)?;
             }
-            encoded => drop(encoded.map_err(io::Error::other)?),
+            done => drop(done.map_err(io::Error::other)?),
         }
         Ok(())
+    }
+
+    /// Whether a new segment is to be begun, even if only because the last is old.
+    fn is_full(&self, batch: &[Item]) -> bool {
+        let is_old = self.left().is_some_and(|left| left.is_zero());
+        is_old || (!batch.is_empty() && self.synced >= self.bounds.bytes)
+    }
+
+    /// When the segment will be too old.
+    fn due(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.left()?)
+    }
+
+    /// How long the segment may go on; nothing where it has no record.
+    fn left(&self) -> Option<Duration> {
+        // A clock that was set back makes it no older.
+        let since = SystemTime::now().duration_since(self.began?).unwrap_or_default();
+        Some(self.bounds.age.saturating_sub(since))
     }
 
     fn write(&mut self, at: u64) -> io::Result<u64> {

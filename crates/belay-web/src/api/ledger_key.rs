@@ -62,7 +62,9 @@ async fn prove(
     let proven = tokio::task::spawn_blocking(move || proof::prove(&dir, seq)).await;
     let proven = proven.map_err(|_| unsealed(&SealError::Stopped))?;
     let (shown, proof) = proven.map_err(|error| match error {
-        ProofError::Unsigned(..) => Problem::new(StatusCode::NOT_FOUND, "not_found", error.to_string()),
+        ProofError::Unsigned(..) | ProofError::Deleted(..) => {
+            Problem::new(StatusCode::NOT_FOUND, "not_found", error.to_string())
+        }
         error => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "ledger", error.to_string()),
     })?;
     Ok(Json(RecordProof::new(seq, shown, &proof)))

@@ -2,7 +2,7 @@
 
 use super::{Head, List, Time};
 use belay_model::Timestamp;
-use belay_server::ledger::read::{Fault, Report};
+use belay_server::ledger::read::{Fault, Gone, Report};
 use belay_server::ledger::search::{Found, Page};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -99,6 +99,12 @@ pub struct Verification {
     pub bytes: u64,
     /// Where the ledger stands: note it elsewhere, and compare it next time.
     pub position: String,
+    /// Records that were deleted because they were too old, one line for each stretch of them.
+    #[serde(default)]
+    pub deleted: Vec<String>,
+    /// How many they are.
+    #[serde(default)]
+    pub deleted_records: u64,
     /// What is wrong, at the first place where something is.
     pub damage: Option<String>,
     /// Whether the ledger went through the position that was to be compared.
@@ -120,6 +126,8 @@ impl From<Report> for Verification {
             segments: report.segments,
             records: report.records,
             bytes: report.bytes,
+            deleted_records: report.deleted.iter().map(|gone| gone.last - gone.first + 1).sum(),
+            deleted: report.deleted.iter().map(gone).collect(),
             damage: report.damage.as_ref().or(report.torn.as_ref()).map(told),
             position: report.position,
             known: report.known,
@@ -127,6 +135,17 @@ impl From<Report> for Verification {
             signed: report.signed,
         }
     }
+}
+
+fn gone(gone: &Gone) -> String {
+    let Gone { first, last, at, record, last_record } = gone;
+    let date = Time::from(*at).to_string();
+    let date = date.get(..10).unwrap_or(&date);
+    let (until, who) = match record == last_record {
+        true => ("on", format!("record {record} says")),
+        false => ("until", format!("records {record} to {last_record} say")),
+    };
+    format!("records {first} to {last} were deleted by retention {until} {date}, as {who}")
 }
 
 #[cfg(test)]

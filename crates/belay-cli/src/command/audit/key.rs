@@ -97,7 +97,7 @@ pub(crate) async fn prove(args: ProveArgs, out: &Out) -> Result<ExitCode, Failur
 fn unproven(error: &ProofError) -> Failure {
     let exit = match error {
         ProofError::Tiles(_) | ProofError::Checkpoints(_) => Exit::Integrity,
-        ProofError::Read(_) | ProofError::Unsigned(..) => Exit::Failure,
+        ProofError::Read(_) | ProofError::Unsigned(..) | ProofError::Deleted(..) => Exit::Failure,
     };
     Failure::new(exit, error.to_string())
 }

@@ -34,11 +34,14 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
     };
     out.one(&report);
     if report.intact {
+        for gone in &report.deleted {
+            out.say(&format!("{gone}; the tree over all of them is whole"));
+        }
+        let there = report.records + report.deleted_records;
         match (&report.signed, args.dir.is_some()) {
-            (Some(signed), _) if *signed < report.records => out.say(&format!(
-                "the last {} records are not signed yet; what is signed is proven",
-                report.records - signed
-            )),
+            (Some(signed), _) if *signed < there => {
+                out.say(&format!("the last {} records are not signed yet; what is signed is proven", there - signed))
+            }
             (None, true) => out.say("no signature was checked; with the public key: --key FILE"),
             _ => {}
         }

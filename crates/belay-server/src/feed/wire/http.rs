@@ -3,12 +3,11 @@
 use super::{CONNECT_TIME, SEND_TIME};
 use crate::config;
 use crate::desk::Clock;
-use crate::signature::{self, sign};
+use crate::signed_post::{self, accepted, told};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use std::error::Error;
 use std::sync::Arc;
 
 /// The most of an answer that is read.
@@ -36,25 +35,17 @@ impl Http {
     }
 
     pub(super) async fn send(&self, pieces: &[Vec<u8>]) -> Result<u64, String> {
-        let body = match self.kind {
-            Kind::Webhook(_) => pieces.join(&b'\n'),
-            Kind::Otlp => envelope(pieces),
-        };
-        let mut post = self.client.post(self.url.expose_secret());
-        post = match &self.kind {
-            Kind::Webhook(secret) => post
-                .header("content-type", "application/x-ndjson")
-                .header(signature::HEADER, sign(secret.expose_secret(), &body, self.clock.now())),
-            Kind::Otlp => post.header("content-type", "application/json"),
-        };
-        let answer = post.body(body).send().await.map_err(told)?;
-        let status = answer.status();
-        if !status.is_success() {
-            return Err(format!("the receiver answered {}", status.as_u16()));
-        }
-        match self.kind {
-            Kind::Webhook(_) => Ok(0),
-            Kind::Otlp => Ok(refused(&read(answer).await?)),
+        let url = self.url.expose_secret();
+        match &self.kind {
+            Kind::Webhook(secret) => {
+                let (body, kind) = (pieces.join(&b'\n'), "application/x-ndjson");
+                signed_post::post(&self.client, url, secret, kind, body, &*self.clock).await.map(|()| 0)
+            }
+            Kind::Otlp => {
+                let post = self.client.post(url).header("content-type", "application/json").body(envelope(pieces));
+                let answer = accepted(post.send().await.map_err(told)?)?;
+                Ok(refused(&read(answer).await?))
+            }
         }
     }
 }
@@ -67,11 +58,7 @@ fn client(http: &config::Http) -> Result<Client, String> {
         value.set_sensitive(true);
         headers.insert(HeaderName::try_from(name).map_err(|error| error.to_string())?, value);
     }
-    let mut builder = Client::builder()
-        .connect_timeout(CONNECT_TIME)
-        .timeout(SEND_TIME)
-        .redirect(reqwest::redirect::Policy::none())
-        .default_headers(headers);
+    let mut builder = signed_post::client(SEND_TIME).connect_timeout(CONNECT_TIME).default_headers(headers);
     if let Some(ca) = &http.ca {
         let found: Result<Vec<_>, _> = ca.iter().map(|der| Certificate::from_der(der)).collect();
         builder = builder.tls_certs_only(found.map_err(|error| error.to_string())?);
@@ -104,16 +91,4 @@ fn refused(answer: &[u8]) -> u64 {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     let count = &answer["partialSuccess"]["rejectedLogRecords"];
     count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0)
-}
-
-/// What went wrong, without the address, which may hold a secret.
-fn told(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

@@ -51,8 +51,6 @@ pub enum ReadError {
 pub struct Events {
     dir: PathBuf,
     from: u64,
-    /// The next segment has to begin with the first record, or behind deleted ones.
-    from_start: bool,
     current: Option<Open>,
     later: VecDeque<Segment>,
     ready: VecDeque<Raw>,
@@ -146,9 +144,13 @@ pub fn events(dir: &Path, seq: u64) -> Result<Events, ReadError> {
     let mut segments = list(dir)?;
     let before = segments.iter().take_while(|segment| segment.first <= seq).count();
     segments.drain(..before.saturating_sub(1));
-    events.from_start = before == 0;
     events.later = segments.into();
     Ok(events)
+}
+
+/// Whether the segment with this first record is there.
+pub(in crate::ledger) fn has_segment(dir: &Path, first: u64) -> Result<bool, ReadError> {
+    Ok(list(dir)?.iter().any(|segment| segment.first == first))
 }
 
 /// The records from `place` on, which is where a record was found to end before. `None` when no record of this ledger
@@ -218,7 +220,6 @@ fn starting_with(dir: &Path, segment: Option<Segment>) -> Events {
     Events {
         dir: dir.to_owned(),
         from: 0,
-        from_start: false,
         current: None,
         later: segment.into_iter().collect(),
         ready: VecDeque::new(),
@@ -377,8 +378,7 @@ impl Events {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(source) => return Err(ReadError::Io { path: segment.path.clone(), source }),
             };
-            let begins = segment.first == 0 || std::mem::take(&mut self.from_start);
-            let expected = expected.or(begins.then_some(Position::START));
+            let expected = expected.or_else(|| (segment.first == 0).then_some(Position::START));
             let expected = expected.map(|expected| self.over_deleted(expected, segment.first)).transpose()?;
             let source = self.source(&segment);
             self.current = Some(Open { segment, source, file, verifier: Verifier::new(expected), position: None });

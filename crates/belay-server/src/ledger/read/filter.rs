@@ -55,6 +55,7 @@ pub(super) const KINDS: &[&str] = &[
     "rule_removed",
     "policy_changed",
     "ledger_key_added",
+    "segment_deleted",
     "configuration_changed",
     "request_made",
     "request_refused",

@@ -1,6 +1,7 @@
 //! The proof that a ledger is whole, for people who do not trust the gateway.
 
 use super::ReadError;
+use super::gone::{Deleted, Gone};
 use super::signed::{Signatures, Trust};
 use crate::ledger::checkpoint::CheckpointsError;
 use crate::ledger::recover::feed;
@@ -35,6 +36,9 @@ pub struct Report {
     /// Whether the position that was to be compared is one that this ledger went through.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub known: Option<bool>,
+    /// Records that retention deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub deleted: Vec<Gone>,
     /// Checkpoints that the records came to.
     #[serde(default)]
     pub checkpoints: u64,
@@ -107,17 +111,31 @@ fn prove(dir: &Path, against: &Against) -> Result<Report, ReadError> {
         damage: None,
         torn: None,
         known: known.map(|known| known == Position::START),
+        deleted: Vec::new(),
         checkpoints: 0,
         signed: None,
     };
+    let failed = |source| ReadError::Io { path: dir.to_owned(), source };
+    let mut deleted = Deleted::of(dir).map_err(failed)?;
     let mut position = Position::START;
     for (index, segment) in segments.iter().enumerate() {
         let last = index + 1 == segments.len();
+        if position.size < segment.first {
+            let mut seen = |passed| report.known = report.known.map(|known_yet| known_yet || known == Some(passed));
+            match deleted.pass_over(position, segment.first, &mut seen, &mut signatures) {
+                Ok(after) => position = after,
+                Err(fault) => {
+                    report.damage = Some(fault);
+                    break;
+                }
+            }
+        }
         match prove_segment(segment, position, last, known, &mut report, &mut signatures)? {
             Some(after) => position = after,
             None => break,
         }
     }
+    report.deleted = deleted.gone;
     report.position = position.to_string();
     if report.damage.is_none() {
         signatures.finish();

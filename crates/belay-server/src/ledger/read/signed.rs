@@ -1,11 +1,12 @@
 //! Whether the records are those that were signed.
 
 use super::report::Fault;
+use crate::ledger::Deletion;
 use crate::ledger::checkpoint::{self, CheckpointsError, Signed};
 use crate::ledger::tiles::{TileError, Tiles};
-use belay_ledger::{Frame, Record, Tile, TilePath, Tree, VerifierKey, leaf};
+use belay_ledger::{Frame, Hash, Record, Tile, TilePath, Tree, VerifierKey, leaf};
 use belay_model::EventKind;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
 const OTHER: &str = "the tile is not what the records make of it";
@@ -35,6 +36,10 @@ pub(super) struct Signatures {
     is_checked: bool,
     /// Keys that were added, by whom, in which record.
     added: Vec<(u64, VerifierKey, VerifierKey)>,
+    /// Records that are in files of their own as well, by their numbers.
+    kept: BTreeMap<u64, Vec<u8>>,
+    /// The last of the records that say what was deleted, and the first record that was.
+    said: Option<(u64, u64)>,
     tree: Tree,
     tiles: Option<Tiles>,
     /// The first tile that is not what the records make of it.
@@ -48,9 +53,16 @@ pub(super) struct Signatures {
 impl Signatures {
     pub(super) fn new(dir: &Path, trust: Option<&Trust>) -> Result<Signatures, CheckpointsError> {
         let mut fault = None;
-        let newest = kept(checkpoint::latest(dir), &mut fault)?.flatten();
-        let history = kept(checkpoint::history(dir), &mut fault)?.unwrap_or_default();
+        let failed = |source| CheckpointsError::Io { path: dir.to_owned(), source };
+        let kept = crate::ledger::kept::load(dir).map_err(failed)?;
+        let newest = read_or(checkpoint::latest(dir), &mut fault)?.flatten();
+        let history = read_or(checkpoint::history(dir), &mut fault)?.unwrap_or_default();
         let size = newest.as_ref().map_or(0, |signed| signed.checkpoint.size);
+        let mut history = history;
+        if !checkpoint::is_live(dir) {
+            // An archive has checkpoints of records whose segment is not closed.
+            history.retain(|signed| signed.checkpoint.size <= size);
+        }
         let due = |file| move |signed| Due { signed, file };
         let noted = trust.map(|trust| trust.noted.clone()).unwrap_or_default();
         let all = history.into_iter().map(due("checkpoints")).chain(newest.into_iter().map(due("checkpoint")));
@@ -67,6 +79,8 @@ impl Signatures {
             is_checked: !trusted.is_empty(),
             trusted,
             added: Vec::new(),
+            kept: kept.into_iter().map(|kept| (kept.seq, kept.payload)).collect(),
+            said: None,
             tree: Tree::default(),
             tiles: has_tiles.then(|| Tiles::open(dir)),
             odd_tile: None,
@@ -78,11 +92,33 @@ impl Signatures {
 
     /// The next record.
     pub(super) fn see(&mut self, frame: &Frame<'_>) {
+        self.take(frame.seq, leaf(frame.payload), Some(frame.payload));
+    }
+
+    /// The next record, of which there is only the hash.
+    pub(super) fn pass(&mut self, seq: u64, leaf: Hash) {
+        self.take(seq, leaf, None);
+    }
+
+    /// What says that records were deleted has to be a record itself, and a signed one.
+    pub(super) fn needs(&mut self, deletion: &Deletion) {
+        if self.said.is_none_or(|(record, _)| record < deletion.record) {
+            self.said = Some((deletion.record, deletion.first));
+        }
+    }
+
+    fn take(&mut self, seq: u64, leaf: Hash, payload: Option<&[u8]>) {
         if self.fault.is_some() {
             return;
         }
+        let kept = self.kept.remove(&seq);
+        if kept.as_ref().is_some_and(|kept| belay_ledger::leaf(kept) != leaf) {
+            let what = format!("it is not record {seq} of the ledger");
+            self.fault = Some(whole(&crate::ledger::kept::name(seq), seq, what));
+            return;
+        }
         let mut full = Vec::new();
-        let pushed = self.tree.push(leaf(frame.payload), &mut |tile: Tile| -> Result<(), std::convert::Infallible> {
+        let pushed = self.tree.push(leaf, &mut |tile: Tile| -> Result<(), std::convert::Infallible> {
             full.push(tile);
             Ok(())
         });
@@ -90,7 +126,9 @@ impl Signatures {
         for tile in full {
             self.compare(&tile);
         }
-        self.note_key(frame);
+        if let Some(payload) = payload.or(kept.as_deref()) {
+            self.note_key(seq, payload);
+        }
         while self.due.front().is_some_and(|due| due.signed.checkpoint.size <= self.tree.size()) {
             let Some(due) = self.due.pop_front() else { break };
             self.check(&due);
@@ -115,6 +153,17 @@ impl Signatures {
                 format!("records {there} to {} are missing: a checkpoint of {size} records was signed", size - 1);
             self.fault = Some(whole(file, there, what));
         }
+        let reached = if self.is_checked { self.signed.unwrap_or(0) } else { there };
+        if let (None, Some((record, first))) = (&self.fault, self.said)
+            && record >= reached
+        {
+            let what = if record < there {
+                format!("record {record} says that this and others were deleted, and is not signed")
+            } else {
+                format!("record {record} is to say that this and others were deleted, and is not there")
+            };
+            self.fault = Some(whole(&crate::ledger::kept::name(record), first, what));
+        }
         if let (None, Some((path, seq, how))) = (&self.fault, self.odd_tile) {
             self.fault = Some(Fault { file: path.to_string(), seq, offset: 0, what: how.to_owned() });
         }
@@ -137,20 +186,20 @@ impl Signatures {
         }
     }
 
-    fn note_key(&mut self, frame: &Frame<'_>) {
+    fn note_key(&mut self, seq: u64, payload: &[u8]) {
         const KIND: &[u8] = b"\"kind\":\"ledger_key_added\"";
         // Whom nobody trusts signs nobody in.
         if !self.is_checked {
             return;
         }
-        if !frame.payload.windows(KIND.len()).any(|part| part == KIND) {
+        if !payload.windows(KIND.len()).any(|part| part == KIND) {
             return;
         }
-        if let Ok(Record { event, .. }) = Record::decode(frame.payload)
+        if let Ok(Record { event, .. }) = Record::decode(payload)
             && let EventKind::LedgerKeyAdded { key, replaces: Some(replaces) } = event.kind
             && let (Ok(key), Ok(replaces)) = (key.parse(), replaces.parse())
         {
-            self.added.push((frame.seq, key, replaces));
+            self.added.push((seq, key, replaces));
         }
     }
 
@@ -207,7 +256,7 @@ impl Signatures {
 }
 
 /// A damaged file is a finding, not a reason to stop.
-fn kept<T>(read: Result<T, CheckpointsError>, fault: &mut Option<Fault>) -> Result<Option<T>, CheckpointsError> {
+fn read_or<T>(read: Result<T, CheckpointsError>, fault: &mut Option<Fault>) -> Result<Option<T>, CheckpointsError> {
     match read {
         Ok(read) => Ok(Some(read)),
         Err(CheckpointsError::Damaged { path, line }) => {

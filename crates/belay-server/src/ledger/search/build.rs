@@ -58,8 +58,12 @@ pub(super) async fn catch_up(ledger: &Path, file: &mut IndexFile, until: Instant
 /// The records that are not indexed. An index that does not fit the ledger is thrown away.
 async fn start(ledger: &Path, file: &mut IndexFile) -> Result<Events, SearchError> {
     if let Some(place) = file.place().await? {
-        let dir = ledger.to_owned();
-        let resumed = tokio::task::spawn_blocking(move || read::resume(&dir, place));
+        let (dir, oldest) = (ledger.to_owned(), file.oldest_segment().await?);
+        let resumed = tokio::task::spawn_blocking(move || match oldest {
+            // It knows words of records that retention deleted.
+            Some(oldest) if !read::has_segment(&dir, oldest)? => Ok(None),
+            _ => read::resume(&dir, place),
+        });
         if let Some(events) = joined(resumed).await? {
             return Ok(events);
         }

@@ -1,5 +1,6 @@
 //! Records out of the ledger by their places, each proven against its own frame.
 
+use crate::ledger::kept;
 use crate::ledger::read::{ReadError, Source, understood};
 use crate::ledger::segment::{self, Segment};
 use crate::ledger::session_keys::Opener;
@@ -29,6 +30,9 @@ pub(super) fn fetch(dir: &Path, wanted: Vec<Wanted>) -> Result<Vec<Record>, Read
     let mut walk: Option<Walk<'_>> = None;
     let mut records = Vec::with_capacity(wanted.len());
     for wanted in wanted {
+        if is_deleted(dir, &segments, wanted.segment)? {
+            continue;
+        }
         let mut here = match walk.take().filter(|walk| walk.leads_to(wanted)) {
             Some(walk) => walk,
             None => Walk::begin(&segments, wanted, dir, &opener)?,
@@ -39,6 +43,15 @@ pub(super) fn fetch(dir: &Path, wanted: Vec<Wanted>) -> Result<Vec<Record>, Read
         walk = Some(here);
     }
     Ok(records)
+}
+
+/// Whether retention deleted the segment with this first record.
+fn is_deleted(dir: &Path, segments: &[Segment], first: u64) -> Result<bool, ReadError> {
+    if segments.binary_search_by_key(&first, |segment| segment.first).is_ok() {
+        return Ok(false);
+    }
+    let deletions = kept::deletions(dir).map_err(|source| ReadError::Io { path: dir.to_owned(), source })?;
+    Ok(deletions.iter().any(|deletion| deletion.first == first))
 }
 
 /// From frame to frame of a segment.

@@ -111,6 +111,14 @@ impl IndexFile {
         Ok(row.as_ref().and_then(place))
     }
 
+    /// The first record of the oldest segment that is indexed.
+    pub(super) async fn oldest_segment(&mut self) -> Result<Option<u64>, SearchError> {
+        let oldest = sqlx::query_scalar("SELECT segment FROM mark ORDER BY seq LIMIT 1");
+        let oldest: Option<i64> =
+            oldest.fetch_optional(&mut self.connection).await.map_err(|error| self.failed(&error))?;
+        Ok(oldest.and_then(|oldest| u64::try_from(oldest).ok()))
+    }
+
     /// Makes the tables, if they are not there.
     async fn prepare(&mut self) -> Result<(), SearchError> {
         let version: Result<i64, _> = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut self.connection).await;
