@@ -60,12 +60,11 @@ impl Eraser {
             Err(error) => return tracing::error!("erasures that are open could not be listed: {error}"),
         };
         for erasure in open {
+            let session = erasure.session;
             match self.go_on(&erasure).await {
-                Ok(true) => tracing::info!(session = %erasure.session, "its content is erased"),
-                Ok(false) => {
-                    tracing::warn!(session = %erasure.session, "its dropped tables wait in the target's trash")
-                }
-                Err(error) => tracing::error!(session = %erasure.session, "its content is not erased yet: {error}"),
+                Ok(true) => tracing::info!(%session, "its content is erased"),
+                Ok(false) => tracing::warn!(%session, "tables that it dropped wait in the target's trash"),
+                Err(error) => tracing::error!(%session, "its content is not erased yet: {error}"),
             }
         }
     }

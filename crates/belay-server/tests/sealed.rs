@@ -1,5 +1,7 @@
 //! What a session typed is sealed under a key of the session: it is read as ever, and is gone when the key is.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy sees only functions marked as tests as tests")]
+
 use belay_ledger::Record;
 use belay_model::{BindValue, ConnectionId, Effect, Event, EventKind, GrantId, Named, SessionId, Timestamp};
 use belay_server::ledger::read::{self, Against, Filter};

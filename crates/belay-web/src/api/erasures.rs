@@ -22,7 +22,6 @@ async fn erase(
     Signed(who): Signed,
     Body(new): Body<NewErasure>,
 ) -> Result<Json<Erasure>, Problem> {
-    let eraser = doors.gateway()?.eraser().clone();
-    let erased = eraser.erase(&who, &new.session, &new.reason).await?;
-    Ok(Json(Erasure::from(erased)))
+    let gateway = doors.gateway()?;
+    Ok(Json(Erasure::from(gateway.eraser().erase(&who, &new.session, &new.reason).await?)))
 }
