@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a measurement that fails has nothing to report")]
 
 use belay_ledger::{Encoder, Position};
-use belay_model::{Effect, Event, EventKind, GrantId, Named, Timestamp};
+use belay_model::{ConnectionId, Effect, Event, EventKind, GrantId, Named, SessionId, Timestamp};
 use belay_server::ledger::{Ledger, read};
 use std::hint::black_box;
 use std::path::Path;
@@ -52,7 +52,8 @@ fn event(number: u32, text: &Arc<str>) -> Event {
         because: None,
         relations: Named::default(),
     };
-    Event::new(Timestamp(1_790_000_000_000_000), kind).by("alice").on("orders").under(GrantId(31))
+    let event = Event::new(Timestamp(1_790_000_000_000_000), kind).by("alice").on("orders").under(GrantId(31));
+    Event { session: Some(SessionId(7)), connection: Some(ConnectionId(9)), ..event }
 }
 
 fn encode(text: &Arc<str>) {

@@ -45,6 +45,12 @@ impl Eraser {
                 hint: "try again in a moment".to_owned(),
             });
         }
+        if !self.ledger.has_key(id) && !self.desk.was_erased(id).await? {
+            return Err(DeskError::Conflict {
+                message: format!("there is no key to what {id} typed, so it cannot be erased"),
+                hint: "it was recorded before content was sealed, or `session.keys` is lost".to_owned(),
+            });
+        }
         let erasure = self.desk.order_erasure(who, session, reason).await?;
         if let Err(error) = self.desk.record_erasure(&erasure).await {
             self.desk.drop_erasure(id).await?;

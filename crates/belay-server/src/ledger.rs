@@ -232,6 +232,11 @@ impl Ledger {
         }
     }
 
+    /// Whether there is a key to content of this session's records.
+    pub fn has_key(&self, session: SessionId) -> bool {
+        self.inner.keyring.lock().unwrap_or_else(PoisonError::into_inner).has(session)
+    }
+
     /// Forgets the key to the content of this session's records; false where there is none. Waits for the disk.
     pub fn erase_key(&self, session: SessionId) -> Result<bool, LedgerError> {
         let mut keyring = self.inner.keyring.lock().unwrap_or_else(PoisonError::into_inner);

@@ -42,6 +42,12 @@ impl Look<'_> {
         rows.iter().map(record).collect()
     }
 
+    /// Whether the session's content was ordered to be erased before.
+    pub async fn was_erased(&mut self, session: SessionId) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM erasures WHERE session = ?1)";
+        Ok(sqlx::query_scalar(sql).bind(session.0).fetch_one(&mut *self.0).await?)
+    }
+
     /// Plans and changes of the session that stand in the way: they are open, or nobody knows how they ended.
     pub async fn unsettled_in(&mut self, session: SessionId) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT 'p_' || id FROM plans WHERE session = ?1 AND state IN ('pending', 'approved')

@@ -28,6 +28,11 @@ impl Desk {
         Ok(session)
     }
 
+    /// Whether that was ordered before.
+    pub(crate) async fn was_erased(&self, session: SessionId) -> Result<bool, DeskError> {
+        Ok(self.store.reader().await?.look().was_erased(session).await?)
+    }
+
     /// Orders that this session's content is erased.
     pub(crate) async fn order_erasure(
         &self,

@@ -158,6 +158,10 @@ impl Keyring {
         Ok(Keyring { path, file, synced, table })
     }
 
+    pub(super) fn has(&self, session: SessionId) -> bool {
+        self.table.keys.contains_key(&session)
+    }
+
     fn add(&mut self, session: SessionId) -> io::Result<()> {
         let failed = |error: secrets::SecretError| io::Error::other(error.to_string());
         let key =
@@ -174,7 +178,7 @@ impl Keyring {
 
     /// Forgets the key of this session; false where there is none. Waits for the disk.
     pub(super) fn erase(&mut self, session: SessionId) -> io::Result<bool> {
-        if !self.table.keys.contains_key(&session) {
+        if !self.has(session) {
             return Ok(false);
         }
         let mut left: Vec<SessionId> = self.table.keys.keys().copied().filter(|other| *other != session).collect();
@@ -206,7 +210,7 @@ impl Seal for Keyring {
     }
 
     fn seal(&mut self, session: SessionId, seq: u64, content: &mut Vec<u8>) -> Result<(), String> {
-        if !self.table.keys.contains_key(&session) {
+        if !self.has(session) {
             // Once for each session, with its first record, which is a login.
             self.add(session).map_err(|error| format!("`{}`: {error}", self.path.display()))?;
         }

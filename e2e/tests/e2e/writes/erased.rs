@@ -155,6 +155,24 @@ fn a_session_on_hold_is_not_erased_and_only_administrators_erase() {
 }
 
 #[test]
+fn a_session_whose_key_is_lost_reads_as_erased_and_is_not_said_to_be() {
+    let (world, ticket) = notes();
+    write(&world, &ticket);
+    let session = ended(&world, &ticket);
+    world.belay.stop();
+    let ledger = world.belay.data_dir().join("ledger");
+    std::fs::remove_file(ledger.join("session.keys")).unwrap();
+    let words = ["-o", "jsonl", "audit", "search", "kind:statement", "--scan", "--dir", ledger.to_str().unwrap()];
+    let offline = world.belay.run("nobody", &words).ok();
+    assert!(offline.err.contains("there is no `session.keys` beside the records"), "{}", offline.err);
+    assert!(offline.out.lines().all(|line| line.contains("\"text\":\"[erased]\"")), "{}", offline.out);
+    world.belay.restart();
+    let refused = erase(&world, &session);
+    assert!(refused.code != 0 && refused.err.contains("there is no key to what s_1 typed"), "{}", refused.err);
+    assert_eq!(search(&world, "kind:session_erased"), [] as [Value; 0]);
+}
+
+#[test]
 fn an_erasure_that_is_killed_at_any_moment_is_finished_at_the_next_start() {
     let (world, ticket) = notes();
     write(&world, &ticket);
