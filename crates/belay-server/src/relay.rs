@@ -121,6 +121,11 @@ impl Relay {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         self.poll_life(cx);
+        if self.poll_waiting(cx) {
+            // Before anything is read: a target that always has more to say would use up all that this task may do at a
+            // time, and a cancel would never get to what it waits for.
+            self.poll_errands(cx);
+        }
         // A client that had nothing to say will wake this task when it has.
         let mut listen_to_client = true;
         loop {
