@@ -36,12 +36,25 @@ pub struct TableLock {
 }
 
 /// What a transaction that was rolled back has cost the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trial {
     /// Microseconds from its beginning until its rows had been taken.
     pub micros: u64,
     /// Other sessions that waited for it at its end.
     pub waiting: u64,
+    /// Whether it was given back before it was rolled back. Plans of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revert: Option<RevertTrial>,
+}
+
+/// Whether a change was given back on trial, in the transaction that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevertTrial {
+    /// Every row came back byte for byte.
+    Proven,
+    /// It was not, or it proves nothing, for this reason.
+    Untried(String),
 }
 
 /// What it changed in one table.

@@ -25,7 +25,7 @@ mod tally;
 mod volatile;
 
 pub use both::Both;
-pub use change_set::{ChangeSet, Means, TableChange, TableLock, Trial};
+pub use change_set::{ChangeSet, Means, RevertTrial, TableChange, TableLock, Trial};
 pub use difference::{RowDifference, TableDifference, difference};
 pub use inverse::Inverse;
 pub use keys::{Keys, RowKey};

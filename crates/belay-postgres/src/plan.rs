@@ -4,7 +4,10 @@ use crate::apply;
 use crate::capture::{Ask, CaptureError, Limits};
 use crate::change::{denied, not_kept, settled};
 use crate::passing::is_passing;
-use belay_change::{ChangeSet, Sampling, Script, TableChange, Taken, Tally, Trial, compare_trials, summarize};
+use crate::revert::{self, RevertError};
+use belay_change::{
+    ChangeSet, RevertTrial, Sampling, Script, TableChange, Taken, Tally, Trial, compare_trials, summarize,
+};
 use belay_engine::{Draft, Keeper, Settled};
 use belay_model::{Code, Denial, PlanId};
 use std::cell::RefCell;
@@ -27,7 +30,7 @@ const TRIAL: &str = "SELECT pg_catalog.floor(pg_catalog.date_part('epoch', pg_ca
 pub(crate) async fn cost(writer: &mut dyn Ask) -> Option<Trial> {
     let rows = writer.ask(TRIAL).await.ok()?;
     let number = |at: usize| rows.first()?.get(at)?.as_ref()?.parse().ok();
-    Some(Trial { micros: number(0)?, waiting: number(1)? })
+    Some(Trial { micros: number(0)?, waiting: number(1)?, revert: None })
 }
 
 /// A plan that is kept.
@@ -51,12 +54,20 @@ pub(crate) async fn keep(
     let limits = Limits::default();
     other_role(&script).map_err(|error| settled(&error))?;
     let ran = apply::run(writer, outsider, &script, &set.tables, &limits, keeper).await;
-    let cost = if ran.is_ok() { cost(writer).await } else { None };
+    let ran = match ran {
+        Ok((again, mut second)) => {
+            let cost = cost(writer).await;
+            let tried = give_back(writer, outsider, &again, &mut *second).await;
+            if let (Some(first), Some(second)) = (&mut set.trial, cost) {
+                first.waiting = first.waiting.max(second.waiting);
+                first.revert = tried.as_ref().ok().cloned();
+            }
+            tried.map(|_| (again, second))
+        }
+        Err(error) => Err(of_second(error)),
+    };
     let _ = writer.batch_execute("ROLLBACK").await;
-    if let (Some(first), Some(second)) = (&mut set.trial, cost) {
-        first.waiting = first.waiting.max(second.waiting);
-    }
-    let (again, second) = ran.map_err(|error| settled(&of_second(error)))?;
+    let (again, second) = ran.map_err(|error| settled(&error))?;
     set.transaction = None;
     let draft = RefCell::new(draft);
     let refused = Settled::RolledBack;
@@ -66,6 +77,26 @@ pub(crate) async fn keep(
         Ok(plan) => Ok(Planned { plan, set, lines }),
         Err(error) => Err(refused(not_kept(&error.0))),
     }
+}
+
+/// Gives what the second trial has changed back before that is rolled back, where it is little enough.
+async fn give_back(
+    writer: &Client,
+    outsider: &mut Client,
+    again: &ChangeSet,
+    rows: &mut dyn Draft,
+) -> Result<RevertTrial, CaptureError> {
+    let strongest = revert::strategy(outsider, &again.tables).await?;
+    let mut images = rows.images()?;
+    revert::tried(writer, strongest, again, &mut *images).await.map_err(|error| match error {
+        RevertError::Lost(why) => CaptureError::Lost(why),
+        RevertError::Images(error) => CaptureError::Sink(error),
+        RevertError::Unexpected(what) => CaptureError::Unexpected(what),
+        error => CaptureError::Irreversible {
+            what: format!("its rows could not be given back: {error}"),
+            instead: "change fewer tables at once, or let Belay's role set `session_replication_role`".to_owned(),
+        },
+    })
 }
 
 /// Before a plan is applied its role is made a member of nobody again, so it could act as no other then.

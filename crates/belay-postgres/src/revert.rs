@@ -20,18 +20,21 @@ mod sql;
 mod statements;
 mod strategy;
 mod tally;
+mod tried;
 mod unique;
 mod verify;
 
 pub use error::{Conflict, ConflictCount, ConflictKind, Conflicts, RevertError};
 pub use how::{How, Only};
 pub use strategy::{Irreversible, Strategy, can_revert, strategy};
+pub use tried::tried;
 
 use crate::passing::{ATTEMPTS, is_passing};
 use belay_change::{ChangeSet, Images, Sink};
 use catalog::Restored;
 use conflict::Found;
 use inverse::Inverse;
+use narrow::Wanted;
 use tally::Tally;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
@@ -93,9 +96,23 @@ pub async fn revert<'c>(
     in_target.batch_execute(&sql::pinned(how)).await?;
     let tables = narrow::tables(what, how)?;
     let strategy = strategy::settle(in_target, how, &tables).await?;
+    let (changes, kept) = put_in_place(in_target, strategy, (what, &tables), images, sink, how).await?;
+    Ok(Reverted { transaction, changes, kept, strategy })
+}
+
+/// Puts the rows in place within the transaction that is open, and verifies them. Gives what that changed, and the rows
+/// that were left.
+async fn put_in_place(
+    in_target: &Client,
+    strategy: Strategy,
+    (what, tables): (&ChangeSet, &[Wanted]),
+    images: &mut dyn Images,
+    sink: &mut dyn Sink,
+    how: &How,
+) -> Result<(ChangeSet, Conflicts), RevertError> {
     strategy.enter(in_target).await?;
     let outset = Tally::take(in_target).await?;
-    let mut restored = catalog::restored(in_target, &tables).await?;
+    let mut restored = catalog::restored(in_target, tables).await?;
     let mut inverse = Inverse::new(sink, how.images);
     // Where all is to be put back, what is read is what is done.
     let whole = how.only.is_empty() && !how.keep_conflicts && !how.keep_restored;
@@ -110,7 +127,7 @@ pub async fn revert<'c>(
         inverse.done(in_target, &restored).await?;
     }
     let changes = inverse.finish(in_target, what, &restored).await?;
-    Ok(Reverted { transaction, changes, kept, strategy })
+    Ok((changes, kept))
 }
 
 /// Puts the rows back. Where others are in the way and the target chose this transaction to give way, it lets go of what

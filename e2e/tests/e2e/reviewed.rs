@@ -46,6 +46,38 @@ fn a_review_tells_how_long_the_trial_took_what_it_locked_and_who_waited() {
 }
 
 #[test]
+fn a_review_tells_whether_the_rows_were_given_back_in_the_trial() {
+    let (world, ticket) = granted("write");
+    world.direct(
+        "CREATE TABLE parents (id int PRIMARY KEY); INSERT INTO parents VALUES (1), (2);
+         CREATE TABLE children (id int PRIMARY KEY, parent int REFERENCES parents ON DELETE CASCADE);
+         INSERT INTO children VALUES (1, 1), (2, 1), (3, 2);
+         CREATE TABLE many AS SELECT n AS id, 'a' AS note FROM generate_series(1, 1001) n;
+         CREATE TABLE watched (id int PRIMARY KEY, note text); INSERT INTO watched VALUES (1, 'a');
+         CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+         CREATE TRIGGER looks BEFORE UPDATE ON watched FOR EACH ROW EXECUTE FUNCTION pass()",
+    );
+    let before = world.fingerprint();
+    for (number, sql, expected) in [
+        (1, "DELETE FROM parents WHERE id = 1", "reversible: yes; given back in the trial, every row byte for byte\n"),
+        (2, "INSERT INTO parents VALUES (7)", "reversible: yes; given back in the trial, every row byte for byte\n"),
+        (3, "UPDATE many SET note = 'b'", "reversible: yes; not tried: it has more than 2000 row images\n"),
+        (
+            4,
+            "UPDATE watched SET note = 'b'",
+            "reversible: yes; not tried: the trigger `looks` on public.watched would act",
+        ),
+    ] {
+        world.sql(&ticket, sql);
+        let shown = world.belay.run("bob", &["review", &format!("p_{number}")]).ok().out;
+        assert!(shown.contains(expected), "{sql}: {shown}");
+    }
+    assert_eq!(world.belay.json("bob", &["review", "p_1"])["trial"]["revert_proven"], true);
+    assert_eq!(world.belay.json("bob", &["review", "p_3"])["trial"]["revert_proven"], false);
+    assert_eq!(world.fingerprint(), before, "a trial leaves nothing");
+}
+
+#[test]
 fn every_row_of_a_plan_and_of_a_change_is_shown_a_page_at_a_time() {
     const ROWS: usize = 50_010;
     let (world, ticket) = granted("write");

@@ -122,7 +122,7 @@ pub(crate) fn summary(plan: &Plan) -> Vec<String> {
     }
     lines.push(match &plan.unrepeatable {
         Some(why) => format!("cannot be applied: {why}"),
-        None => format!("reversible: yes{}", moved(&plan.sequences)),
+        None => format!("reversible: yes{}{}", moved(&plan.sequences), proven(plan.trial.as_ref())),
     });
     lines.push(format!("approved by {} of {}: {}", plan.approved_by.len(), plan.approvals_needed, people(plan)));
     lines
@@ -153,6 +153,15 @@ fn moved(sequences: &[String]) -> String {
         return String::new();
     }
     format!(", but sequences stay where they moved to: {}", sequences.join(", "))
+}
+
+/// Whether that was tried.
+fn proven(trial: Option<&Trial>) -> String {
+    match trial.map(|trial| (trial.revert_proven, &trial.revert_untried)) {
+        Some((Some(true), _)) => "; given back in the trial, every row byte for byte".to_owned(),
+        Some((_, Some(why))) => format!("; not tried: {why}"),
+        _ => String::new(),
+    }
 }
 
 async fn change(client: &Client, id: &str, seen: &Seen, out: &Out) -> Result<ExitCode, Failure> {

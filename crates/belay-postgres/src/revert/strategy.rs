@@ -52,16 +52,29 @@ pub async fn strategy(target: &mut dyn Ask, changes: &[TableChange]) -> Result<S
     Ok(strongest(&target.ask(&may(&version, changes)).await?))
 }
 
+/// Who gives rows back.
+const CONTROL: &str = "Belay's own role";
+
 /// Whether these changes could be reverted with `strategy`: for the time before anything is committed.
 pub async fn can_revert(target: &mut dyn Ask, strategy: Strategy, changes: &[TableChange]) -> Result<(), Irreversible> {
     match target.ask(&in_the_way(strategy, changes)).await?.into_iter().next() {
         None => Ok(()),
-        Some(row) => Err(obstacle(&row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>())),
+        Some(row) => Err(obstacle(CONTROL, row)),
     }
 }
 
 /// The strategy for a revert, having made sure that it can be used.
 pub(super) async fn settle(in_target: &Client, how: &How, wanted: &[Wanted]) -> Result<Strategy, RevertError> {
+    settle_as(in_target, CONTROL, how, wanted).await
+}
+
+/// The same for a connection of another role than the control user's, which people know as `who`.
+pub(super) async fn settle_as(
+    in_target: &Client,
+    who: &str,
+    how: &How,
+    wanted: &[Wanted],
+) -> Result<Strategy, RevertError> {
     let changes: Vec<TableChange> = wanted.iter().map(|wanted| wanted.change.clone()).collect();
     let strategy = if let Some(strategy) = how.strategy {
         strategy
@@ -71,7 +84,7 @@ pub(super) async fn settle(in_target: &Client, how: &How, wanted: &[Wanted]) -> 
     };
     match texts(&sql::rows(in_target, &in_the_way(strategy, &changes)).await?).into_iter().next() {
         None => Ok(strategy),
-        Some(row) => Err(obstacle(&row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>()).into()),
+        Some(row) => Err(obstacle(who, row).into()),
     }
 }
 
@@ -201,15 +214,16 @@ fn obstacles(strategy: Strategy, changes: &[TableChange]) -> String {
     )
 }
 
-fn obstacle(row: &[String]) -> Irreversible {
+fn obstacle(who: &str, row: Vec<Option<String>>) -> Irreversible {
+    let row: Vec<String> = row.into_iter().map(Option::unwrap_or_default).collect();
     let at = |at: usize| row.get(at).map_or("", String::as_str);
     let (what, instead) = match at(0) {
         "temporary" => (
-            "Belay's own role may not make temporary tables, which rows are put back from".to_owned(),
+            format!("{who} may not make temporary tables, which rows are put back from"),
             "grant TEMPORARY on the database to Belay's role in the target",
         ),
         "right" => (
-            format!("Belay's own role may not {} {}, and could not put its rows back", at(1), at(2)),
+            format!("{who} may not {} {}, and could not put its rows back", at(1), at(2)),
             "grant SELECT, INSERT, UPDATE and DELETE on it to Belay's role in the target",
         ),
         "constraint" => (

@@ -1,7 +1,7 @@
 //! Plans, changes and their rows.
 
 use super::{Head, Time, word};
-use belay_change::{ChangeSet, RowChange, Summary, TableSummary};
+use belay_change::{ChangeSet, RevertTrial, RowChange, Summary, TableSummary};
 use belay_engine::Conflict;
 use belay_server::desk::{ChangeView, PlanView};
 use belay_server::vault::{Applying, PageOf, Reverting, Shown, Text};
@@ -78,6 +78,11 @@ pub struct Trial {
     pub sessions_waiting: u64,
     /// The tables that it held locked, but for the modes of readers.
     pub locks: Vec<TableLock>,
+    /// Whether it was given back before it was rolled back, and every row came back byte for byte. Absent in plans of
+    /// earlier versions.
+    pub revert_proven: Option<bool>,
+    /// Why it was not, or why that proves nothing.
+    pub revert_untried: Option<String>,
 }
 
 /// The locks on a table.
@@ -415,10 +420,15 @@ impl From<ChangeView> for KeptChange {
 
 fn trial(set: &ChangeSet) -> Option<Trial> {
     let lock = |lock: &belay_change::TableLock| TableLock { table: lock.table.clone(), modes: lock.modes.clone() };
-    set.trial.map(|trial| Trial {
+    set.trial.as_ref().map(|trial| Trial {
         milliseconds: trial.micros.div_ceil(1_000),
         sessions_waiting: trial.waiting,
         locks: set.locks.iter().map(lock).collect(),
+        revert_proven: trial.revert.as_ref().map(|revert| *revert == RevertTrial::Proven),
+        revert_untried: match &trial.revert {
+            Some(RevertTrial::Untried(why)) => Some(why.clone()),
+            _ => None,
+        },
     })
 }
 
