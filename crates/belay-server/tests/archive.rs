@@ -4,12 +4,16 @@
 
 mod ledger_bed;
 
-use belay_server::config::{Config, S3Place};
+use belay_model::Span;
+use belay_server::config::{Config, S3Place, Witness, WitnessPlace};
+use belay_server::desk::{Clock, SystemClock};
 use belay_server::ledger::archive::{Archive, ArchiveStatus, Archiving};
+use belay_server::ledger::checkpoint::Signed;
 use belay_server::ledger::read::{self, Against};
-use belay_server::ledger::{Ledger, Settings};
+use belay_server::ledger::{Ledger, Settings, witness};
 use ledger_bed::{Bed, HOUR, SECOND, at_hour, names, pass, statement, written};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use testkit::Moto;
@@ -244,6 +248,27 @@ async fn a_bucket_with_object_lock_keeps_what_retention_deletes_and_says_so() {
     let status = until(&archive, "nothing is locked", |status| status.locked == passed.deleted).await;
     assert_eq!(status.error, None);
     assert!(stand.moto.names(BUCKET).contains(&"belay/00000000000000000000.ledger".to_owned()));
+}
+
+#[tokio::test]
+async fn a_bucket_is_a_witness_that_gets_each_checkpoint_by_itself() {
+    let stand = Stand::start(Some(1));
+    let to = WitnessPlace::Bucket(Box::new(place(&stand.moto, stand.moto.secret())));
+    let witness = Witness { to, every: Span::from_seconds(1) };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    witness::start(&[witness], &stand.bed.sealer.latest(), &clock);
+    for size in [3, 6] {
+        stand.bed.write(3).await;
+        let name = format!("belay/{size:020}.checkpoint");
+        for _ in 0..100 {
+            if stand.moto.names(BUCKET).contains(&name) {
+                break;
+            }
+            tokio::time::sleep(SECOND / 10).await;
+        }
+        let note = String::from_utf8(stand.moto.get(BUCKET, &name)).unwrap();
+        assert_eq!(Signed::read(&note).unwrap().checkpoint.size, size);
+    }
 }
 
 #[tokio::test]

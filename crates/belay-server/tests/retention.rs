@@ -13,7 +13,8 @@ use belay_server::ledger::retention::Passed;
 use belay_server::ledger::search::{self, Index, Page};
 use belay_server::ledger::tiles::Tiles;
 use ledger_bed::{Bed, HOUR, SECOND, at_hour, names, open, pass, statement, written};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use testkit::Dice;
 
 async fn verified(bed: &Bed, dir: &Path) -> Report {
     read::verify(dir, &bed.trust().await).unwrap()
@@ -211,4 +212,78 @@ async fn a_pass_that_was_cut_short_is_finished_by_the_next() {
     let report = verified(&bed, &bed.dir()).await;
     assert!(report.is_intact(), "{report:?}");
     assert_eq!(report.deleted[0].last_record, 599 + passed.deleted);
+}
+
+/// The verifier of the document, which has none of this code.
+fn with_python(dir: &Path) -> (bool, String) {
+    let document = include_str!("../../../docs/ledger.md");
+    let (_, script) = document.split_once("```python\n").unwrap();
+    let (script, _) = script.split_once("```").unwrap();
+    let output = std::process::Command::new("python3").args(["-c", script]).arg(dir).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), text)
+}
+
+#[tokio::test]
+async fn the_verifier_of_the_document_finds_the_same() {
+    let bed = written().await;
+    let (intact, text) = with_python(&bed.dir());
+    assert!(intact && text.starts_with("intact, 600:"), "{text}");
+    pass(&bed, 320, &[]).await;
+    let report = verified(&bed, &bed.dir()).await;
+    assert_eq!(with_python(&bed.dir()), (true, format!("intact, {}\n", report.position)));
+    let copy = bed.copy();
+    std::fs::remove_file(copy.path().join(&names(copy.path(), "ledger")[1])).unwrap();
+    let (intact, text) = with_python(copy.path());
+    assert!(!intact && text.contains("is missing, and no record says that it was deleted"), "{text}");
+}
+
+/// Every file that proves something.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let counts = |end: &std::ffi::OsStr| end == "ledger" || end == "kept";
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.parent() != Some(dir) || !dir.join("checkpoint").exists() || path.extension().is_some_and(counts)
+        {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn whatever_is_changed_removed_or_cut_short_beside_deleted_records_is_found() {
+    let bed = written().await;
+    pass(&bed, 320, &[2]).await;
+    let trust = bed.trust().await;
+    assert!(read::verify(&bed.dir(), &trust).unwrap().is_intact());
+    for case in 0..100 {
+        let mut dice = Dice::of(7, case);
+        let copy = bed.copy();
+        let file = dice.pick(&files(copy.path())).clone();
+        let mut bytes = std::fs::read(&file).unwrap();
+        let what = match dice.below(4) {
+            0 => {
+                std::fs::remove_file(&file).unwrap();
+                "removed"
+            }
+            1 => {
+                bytes.truncate(dice.below(bytes.len()));
+                std::fs::write(&file, bytes).unwrap();
+                "cut short"
+            }
+            _ => {
+                let byte = dice.below(bytes.len());
+                bytes[byte] ^= 1 << dice.below(8);
+                std::fs::write(&file, bytes).unwrap();
+                "changed"
+            }
+        };
+        let is_found = read::verify(copy.path(), &trust).map_or(true, |report| !report.is_intact());
+        assert!(is_found, "case {case}: {} was {what}", file.display());
+    }
 }

@@ -84,6 +84,7 @@ impl Server {
             sealer: foundation.sealer,
             clock: foundation.clock,
             gateway: Arc::downgrade(&gateway),
+            archive: None,
             feeds: Arc::default(),
             version: "0.0.0".to_owned(),
         });

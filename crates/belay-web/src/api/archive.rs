@@ -5,6 +5,7 @@ use crate::shape::{LedgerArchive, List};
 use crate::{Doors, Problem};
 use axum::Json;
 use axum::extract::State;
+use belay_server::ledger::archive::Archive;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,6 +19,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Doors>> {
     responses((status = OK, body = List<LedgerArchive>), (status = "default", body = Problem, content_type = "application/problem+json")))]
 async fn archives(State(doors): State<Arc<Doors>>, Signed(who): Signed) -> Result<Json<List<LedgerArchive>>, Problem> {
     doors.desk.may_read_ledger(&who)?;
-    let status = doors.archive.as_ref().map(|archive| archive.status());
+    let status = doors.archive.as_ref().map(Archive::status);
     Ok(Json(List::of("ledger_archive", status.into_iter().map(LedgerArchive::from))))
 }

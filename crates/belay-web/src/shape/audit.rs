@@ -141,9 +141,10 @@ fn gone(gone: &Gone) -> String {
     let Gone { first, last, at, record, last_record } = gone;
     let date = Time::from(*at).to_string();
     let date = date.get(..10).unwrap_or(&date);
-    let (until, who) = match record == last_record {
-        true => ("on", format!("record {record} says")),
-        false => ("until", format!("records {record} to {last_record} say")),
+    let (until, who) = if record == last_record {
+        ("on", format!("record {record} says"))
+    } else {
+        ("until", format!("records {record} to {last_record} say"))
     };
     format!("records {first} to {last} were deleted by retention {until} {date}, as {who}")
 }

@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
         let there = report.records + report.deleted_records;
         match (&report.signed, args.dir.is_some()) {
             (Some(signed), _) if *signed < there => {
-                out.say(&format!("the last {} records are not signed yet; what is signed is proven", there - signed))
+                out.say(&format!("the last {} records are not signed yet; what is signed is proven", there - signed));
             }
             (None, true) => out.say("no signature was checked; with the public key: --key FILE"),
             _ => {}
