@@ -5,7 +5,8 @@
 
 use crate::files;
 use crate::secrets;
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::rand;
 use belay_ledger::{Opened, SALT_LEN, Seal, Sealed};
 use belay_model::SessionId;
 use std::collections::HashMap;
@@ -29,6 +30,8 @@ const KEY_LEN: usize = 32;
 const ID_LEN: usize = 4;
 const NONCE_LEN: usize = 12;
 const TAG_LEN: usize = 16;
+const RANDOMS: usize = 4096;
+const FAILED: &str = "the cryptographic library failed";
 
 struct Key {
     id: [u8; ID_LEN],
@@ -40,7 +43,7 @@ struct Key {
 struct Table {
     /// Boxed, so that growing leaves no copies.
     keys: HashMap<SessionId, Box<Key>>,
-    ready: HashMap<SessionId, RandomizedNonceKey>,
+    ready: HashMap<SessionId, LessSafeKey>,
 }
 
 impl Table {
@@ -63,13 +66,13 @@ impl Table {
         Ok((table, whole as u64))
     }
 
-    fn ready(&mut self, session: SessionId) -> Option<(&Key, &RandomizedNonceKey)> {
+    fn ready(&mut self, session: SessionId) -> Option<(&Key, &LessSafeKey)> {
         let key = self.keys.get(&session)?;
         if !self.ready.contains_key(&session) {
             if self.ready.len() >= READY_MOST {
                 self.ready.clear();
             }
-            self.ready.insert(session, RandomizedNonceKey::new(&AES_256_GCM, key.key.as_ref()).ok()?);
+            self.ready.insert(session, LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.key.as_ref()).ok()?));
         }
         Some((key, self.ready.get(&session)?))
     }
@@ -126,6 +129,28 @@ fn line(session: SessionId, key: &Key) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(line)
 }
 
+/// Random bytes, asked for in large pieces: each question costs as much as sealing a record.
+struct Randoms {
+    bytes: Zeroizing<[u8; RANDOMS]>,
+    left: usize,
+}
+
+impl Randoms {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], String> {
+        if self.left < N {
+            rand::fill(self.bytes.as_mut()).map_err(|_| FAILED.to_owned())?;
+            self.left = RANDOMS;
+        }
+        let mut taken = [0; N];
+        let from = &mut self.bytes[self.left - N..self.left];
+        taken.copy_from_slice(from);
+        // No two get the same.
+        from.fill(0);
+        self.left -= N;
+        Ok(taken)
+    }
+}
+
 /// The keys as the writer has them. Nobody else writes the file.
 pub(super) struct Keyring {
     path: PathBuf,
@@ -133,6 +158,7 @@ pub(super) struct Keyring {
     /// Its bytes that are on the disk.
     synced: u64,
     table: Table,
+    randoms: Randoms,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -155,7 +181,8 @@ impl Keyring {
             File::open(dir)?.sync_all()?;
         }
         let (table, synced) = Table::read(&mut file)?;
-        Ok(Keyring { path, file, synced, table })
+        let randoms = Randoms { bytes: Zeroizing::new([0; RANDOMS]), left: 0 };
+        Ok(Keyring { path, file, synced, table, randoms })
     }
 
     pub(super) fn has(&self, session: SessionId) -> bool {
@@ -206,7 +233,7 @@ fn options() -> OpenOptions {
 
 impl Seal for Keyring {
     fn salt(&mut self) -> Result<[u8; SALT_LEN], String> {
-        secrets::random().map_err(|error| error.to_string())
+        self.randoms.take()
     }
 
     fn seal(&mut self, session: SessionId, seq: u64, content: &mut Vec<u8>) -> Result<(), String> {
@@ -214,10 +241,12 @@ impl Seal for Keyring {
             // Once for each session, with its first record, which is a login.
             self.add(session).map_err(|error| format!("`{}`: {error}", self.path.display()))?;
         }
-        let failed = || "the cryptographic library failed".to_owned();
+        let failed = || FAILED.to_owned();
+        let nonce: [u8; NONCE_LEN] = self.randoms.take()?;
         let (key, ready) = self.table.ready(session).ok_or_else(failed)?;
-        let nonce = ready.seal_in_place_append_tag(Aad::from(place(session, seq)), content).map_err(|_| failed())?;
-        content.extend_from_slice(nonce.as_ref());
+        let (unique, place) = (Nonce::assume_unique_for_key(nonce), Aad::from(place(session, seq)));
+        ready.seal_in_place_append_tag(unique, place, content).map_err(|_| failed())?;
+        content.extend_from_slice(&nonce);
         content.extend_from_slice(&key.id);
         Ok(())
     }
