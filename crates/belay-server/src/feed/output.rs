@@ -103,6 +103,9 @@ impl Output {
             let (back, batch) = read.await.map_err(|error| error.to_string())?;
             reader = back;
             let batch = batch.map_err(|error| error.to_string())?;
+            if batch.gone > 0 {
+                self.status.missed(batch.gone, "they were deleted because they were too old");
+            }
             if batch.unreadable > 0 {
                 self.status.missed(batch.unreadable, "they are of a later version");
             }

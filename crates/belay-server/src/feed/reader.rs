@@ -43,6 +43,8 @@ pub(super) struct Batch {
     pub(super) end: Position,
     /// Records on the way that this version does not understand.
     pub(super) unreadable: u64,
+    /// Records that were deleted before they were read.
+    pub(super) gone: u64,
 }
 
 impl Reader {
@@ -74,7 +76,7 @@ impl Reader {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let mut batch = Batch { pieces: Vec::new(), end: self.at, unreadable: 0 };
+        let mut batch = Batch { pieces: Vec::new(), end: self.at, unreadable: 0, gone: 0 };
         let (mut bytes, mut looked_at) = (0, 0);
         while self.at.size < size && batch.pieces.len() < MAX_RECORDS && bytes < MAX_BYTES && looked_at < MAX_LOOKED_AT
         {
@@ -82,6 +84,7 @@ impl Reader {
             looked_at += 1;
             match record {
                 Ok(record) => {
+                    batch.gone += record.seq.saturating_sub(self.at.size);
                     self.at = self.events.position().unwrap_or(self.at);
                     if self.filter.matches(&record.event) {
                         let piece = self.encoding.encode(&record, self.at);
