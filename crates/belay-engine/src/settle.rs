@@ -7,6 +7,7 @@ use crate::BoxFuture;
 use belay_change::{ChangeSet, Images, Script, Sink};
 use belay_model::{ChangeId, Denial, PlanId};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -55,8 +56,8 @@ pub struct Notice {
 pub struct Line {
     /// SQL to be asked, one at a time.
     pub asks: mpsc::Sender<Bytes>,
-    /// What comes back.
-    pub answers: mpsc::Receiver<Answer>,
+    /// What comes back, as many pieces at a time as have come.
+    pub answers: mpsc::Receiver<VecDeque<Answer>>,
 }
 
 /// A piece of what a target answers.

@@ -116,9 +116,12 @@ impl Search<'_> {
                 return Ok(());
             }
         }
+        let about = self.about();
+        let to_itself = about.references.iter().filter(|reference| reference.parent == about.table.oid);
+        let referred: Vec<u16> = to_itself.filter_map(|reference| reference.places(about)).flatten().collect();
         for _ in 0..ROUNDS {
             let before = found.len();
-            let own = Gone::from([(self.about().table.oid, self.fields(found))]);
+            let own = Gone::from([(about.table.oid, self.fields(found, &referred))]);
             for condition in self.referring(&own) {
                 self.old_where(writer, outsider, &condition, found).await?;
             }
@@ -200,7 +203,7 @@ impl Search<'_> {
         let about = self.about();
         let key = &about.table.key;
         let keys: Vec<Vec<String>> = self
-            .fields(old)
+            .fields(old, key)
             .iter()
             .filter_map(|row| key.iter().map(|place| row.get(place).cloned()).collect())
             .collect();
@@ -320,12 +323,13 @@ impl Search<'_> {
         Ok(greatest.map(|value| format!("{name} > {}", escape_literal(value))))
     }
 
-    /// The fields of rows, without those that are NULL.
-    fn fields(&self, versions: &Versions) -> Vec<HashMap<u16, String>> {
+    /// Some fields of rows, without those that are NULL.
+    fn fields(&self, versions: &Versions, wanted: &[u16]) -> Vec<HashMap<u16, String>> {
         let columns = self.about().table.columns.len();
         let row = |image: &String| {
             let fields = read_record(image.as_bytes(), columns).ok()?;
-            Some((0..).zip(fields).filter_map(|(place, field)| Some((place, field?))).collect())
+            let wanted = (0..).zip(fields).filter(|(place, _)| wanted.contains(place));
+            Some(wanted.filter_map(|(place, field)| Some((place, field?))).collect())
         };
         versions.images.values().filter_map(row).collect()
     }

@@ -13,15 +13,16 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::PollSender;
 
-/// How many pieces of an answer wait for the settlement to take them.
-const PIECES: usize = 1024;
-/// How many may wait here before nothing more is read.
+/// How many times the settlement is handed pieces of an answer that it has not taken yet. Each time wakes it, which costs
+/// more than to handle a row.
+const HANDED: usize = 4;
+/// How many pieces may wait here before nothing more is read.
 const BACKLOG: usize = 256;
 
 /// See the module.
 pub(super) struct Settling {
     asks: mpsc::Receiver<Bytes>,
-    answers: PollSender<Answer>,
+    answers: PollSender<VecDeque<Answer>>,
     backlog: VecDeque<Answer>,
     task: JoinHandle<Settled>,
 }
@@ -29,7 +30,7 @@ pub(super) struct Settling {
 impl Settling {
     pub(super) fn begin(settlement: Box<dyn Settlement>, keeper: Arc<dyn Keeper>) -> Settling {
         let (ask, asks) = mpsc::channel(1);
-        let (give, take) = mpsc::channel(PIECES);
+        let (give, take) = mpsc::channel(HANDED);
         let line = Line { asks: ask, answers: take };
         let runtime = Handle::current();
         let task = spawn_blocking(move || runtime.block_on(settlement.settle(line, keeper)));
@@ -46,16 +47,13 @@ impl Settling {
 
     /// What the connection has to hear of it.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
-        while !self.backlog.is_empty() {
-            match self.answers.poll_reserve(cx) {
-                Poll::Ready(Ok(())) => {
-                    if let Some(answer) = self.backlog.pop_front() {
-                        let _ = self.answers.send_item(answer);
-                    }
-                }
-                // It has gone without hearing it all.
-                Poll::Ready(Err(_)) => self.backlog.clear(),
-                Poll::Pending => break,
+        if !self.backlog.is_empty()
+            && let Poll::Ready(reserved) = self.answers.poll_reserve(cx)
+        {
+            let backlog = std::mem::take(&mut self.backlog);
+            // Otherwise it has gone without hearing it all.
+            if reserved.is_ok() {
+                let _ = self.answers.send_item(backlog);
             }
         }
         if let Poll::Ready(Some(sql)) = self.asks.poll_recv(cx) {

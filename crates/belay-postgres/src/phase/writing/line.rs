@@ -5,6 +5,7 @@ use crate::change::{denied, settled};
 use crate::passing::is_passing;
 use belay_engine::{Answer, BoxFuture, Line, Settled};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -19,6 +20,8 @@ const COMMIT: &str = "; COMMIT";
 /// See the module.
 pub(super) struct Writer {
     line: Line,
+    /// Pieces of an answer that have come and were not looked at yet.
+    came: VecDeque<Answer>,
     /// The client's statement, where it is tried here.
     text: Option<String>,
     /// The last error, where the client would have met it without Belay, too.
@@ -27,7 +30,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(line: Line, text: Option<String>) -> Writer {
-        Writer { line, text, failed: None }
+        Writer { line, came: VecDeque::new(), text, failed: None }
     }
 
     /// What the client hears of an error: the target's own words where they are for it, else what `error` means.
@@ -66,19 +69,28 @@ impl Writer {
     async fn answer(&mut self, theirs: bool, each: EachRow<'_>) -> Result<(), CaptureError> {
         let mut outcome = Ok(());
         loop {
-            let answer = timeout(PATIENCE, self.line.answers.recv()).await;
-            match answer.map_err(|_| CaptureError::Lost("no answer in time".to_owned()))? {
-                Some(Answer::Row(values)) if outcome.is_ok() => {
+            match self.next().await? {
+                Answer::Row(values) if outcome.is_ok() => {
                     outcome = row(&values).and_then(&mut *each);
                 }
-                Some(Answer::Row(_)) => {}
-                Some(Answer::Failed { sqlstate, message, whole }) => {
+                Answer::Row(_) => {}
+                Answer::Failed { sqlstate, message, whole } => {
                     self.failed = (theirs || is_passing(&sqlstate)).then_some(whole);
                     outcome = Err(CaptureError::Target { sqlstate, message });
                 }
-                Some(Answer::Done(_)) => return outcome,
-                None => return Err(CaptureError::Lost("the session has ended".to_owned())),
+                Answer::Done(_) => return outcome,
             }
+        }
+    }
+
+    async fn next(&mut self) -> Result<Answer, CaptureError> {
+        loop {
+            if let Some(answer) = self.came.pop_front() {
+                return Ok(answer);
+            }
+            let came = timeout(PATIENCE, self.line.answers.recv()).await;
+            let came = came.map_err(|_| CaptureError::Lost("no answer in time".to_owned()))?;
+            self.came = came.ok_or_else(|| CaptureError::Lost("the session has ended".to_owned()))?;
         }
     }
 }
