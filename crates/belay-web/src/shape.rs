@@ -16,6 +16,7 @@ mod ledger_key;
 mod mask;
 mod person;
 mod request;
+mod rows;
 mod rule;
 mod session;
 mod target;
@@ -26,8 +27,7 @@ pub use archive::LedgerArchive;
 pub use audit::{AuditEntry, AuditPage, Verification};
 pub use bounds::{Bounds, Budgets, RowFilter};
 pub use change::{
-    ApprovePlan, ChangedRow, ChangedTable, KeptChange, PageOfRows, Plan, Revert, RevertOwn, RevertPart, RowConflict,
-    RowOfTable, Rows, RowsOfTable, Statement, TableLock, TableOfRows, Trial, WriteOutcome,
+    ApprovePlan, ChangedTable, KeptChange, Plan, Revert, RevertOwn, RevertPart, TableLock, Trial, WriteOutcome,
 };
 pub use erasure::{Erasure, NewErasure};
 pub use events::EventOutput;
@@ -38,6 +38,7 @@ pub use ledger_key::{LedgerCheckpoint, LedgerKey, RecordProof};
 pub use mask::{Mask, MaskOfGrant, MaskSuggestion, NewMask};
 pub use person::{ApiToken, LoggedIn, Login, NewApiToken, NewUser, Password, User, UserChange, UserWithToken};
 pub use request::{Deny, GrantOfRequest, NewRequest, Request};
+pub use rows::{ChangedRow, PageOfRows, RowConflict, RowOfTable, Rows, RowsOfTable, Statement, TableOfRows};
 pub(crate) use rule::hours;
 pub use rule::{NewRule, Rule};
 pub use session::{Connection, Ended, Session};

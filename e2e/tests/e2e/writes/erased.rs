@@ -14,7 +14,8 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// As the ledger writes a bind value in binary format.
 fn in_hex() -> String {
-    SENTINEL.bytes().map(|byte| format!("{byte:02x}")).collect()
+    let digits: Vec<String> = SENTINEL.bytes().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
 
 /// Files below the folder whose bytes hold it.
