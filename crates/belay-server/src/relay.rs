@@ -140,7 +140,7 @@ impl Relay {
             }
             let client_free = self.poll_write(cx, Which::Client);
             let upstream_free = self.poll_write(cx, Which::Upstream);
-            let mut progress = held_back && !self.is_held_back();
+            let mut progress = false;
             if client_free && upstream_free && listen_to_client && self.connection.wants_client() {
                 listen_to_client = self.poll_read(cx, Which::Client);
                 progress |= listen_to_client;
@@ -148,8 +148,13 @@ impl Relay {
             if client_free && self.over.is_none() && !self.errands.is_full() {
                 progress |= self.poll_read(cx, Which::Upstream);
             }
-            if !progress && self.over.is_none() && !self.poll_errands(cx) {
-                return Poll::Pending;
+            if !progress && self.over.is_none() {
+                progress = self.poll_errands(cx);
+                // What was held back goes on: nobody else wakes this task for it.
+                progress |= held_back && !self.is_held_back();
+                if !progress {
+                    return Poll::Pending;
+                }
             }
         }
     }
