@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
-/// How much of a long text is kept. A byte of text takes at most six in JSON.
-const KEEP_TEXT: usize = 64 << 10;
+/// How much of a long text is kept. A byte of text takes at most six in JSON, and a third more where it is sealed.
+const KEEP_TEXT: usize = 32 << 10;
 /// A bind value longer than this is replaced by its length, in a record that would be too long.
 const KEEP_VALUE: usize = 256;
 /// How many bind values are kept in a record that would be too long.
-const KEEP_VALUES: usize = 256;
+const KEEP_VALUES: usize = 128;
 /// How many relations are kept in a record that would be too long. PostgreSQL's names have at most 63 bytes.
 const KEEP_RELATIONS: usize = 128;
 

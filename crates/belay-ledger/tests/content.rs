@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy sees only functions marked as tests as tests")]
 
 use belay_ledger::{Encoder, FRAME_HEAD, FRAME_TAIL, Opened, Position, Record, RecordError, SALT_LEN, Seal};
-use belay_model::{Event, SessionId};
+use belay_model::{Event, EventKind, SessionId};
 use serde_json::{Value, json};
 
 /// Turns every bit.
@@ -116,4 +116,17 @@ fn a_record_of_an_earlier_version_is_read_as_it_is() {
     Encoder::new(Position::START).append(&event, &mut frame).unwrap();
     let record = Record::decode(&frame[FRAME_HEAD..frame.len() - FRAME_TAIL]).unwrap();
     assert_eq!((record.erased, record.event), (false, event));
+}
+
+#[test]
+fn a_statement_that_is_too_long_is_cut_so_that_it_fits_when_it_is_sealed() {
+    let long = "\u{1}".repeat(1 << 20);
+    let values = vec![json!({ "text": "\u{1}".repeat(256) }); 5000];
+    let relations: Vec<String> = (0..1000).map(|n| format!("{n:\u{1}>63}.{n:\u{1}>63}")).collect();
+    let event = json!({ "at": 5, "session": "s_7", "kind": "statement", "statement": 1, "text": long, "because": long,
+        "values": values, "effect": "write", "relations": relations });
+    let payload = payload(&event);
+    assert!(payload.len() <= belay_ledger::MAX_PAYLOAD, "{}", payload.len());
+    let record = Record::decode(&payload).unwrap();
+    assert!(matches!(record.event.kind, EventKind::Statement { .. }));
 }

@@ -10,6 +10,7 @@ use belay_model::SessionId;
 use belay_store::{ErasureRecord, ErasureState};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 /// How often what is not done is tried again.
@@ -24,6 +25,8 @@ pub struct Eraser {
     pub(crate) ledger: Ledger,
     pub(crate) sessions: Arc<LiveSessions>,
     pub(crate) vault: Arc<Vault>,
+    /// One erasure at a time.
+    pub(crate) one: Arc<Mutex<()>>,
 }
 
 /// What was erased.
@@ -36,8 +39,15 @@ pub struct Erased {
 }
 
 impl Eraser {
-    /// Erases the content of a session that is over.
+    /// Erases the content of a session that is over. What has begun goes on even if nobody waits for it.
     pub async fn erase(&self, who: &Caller, session: &str, reason: &str) -> Result<Erased, DeskError> {
+        let (eraser, who, session, reason) = (self.clone(), who.clone(), session.to_owned(), reason.to_owned());
+        let done = tokio::spawn(async move { eraser.erase_one(&who, &session, &reason).await });
+        done.await.map_err(|_| DeskError::Store("the erasure was interrupted".to_owned()))?
+    }
+
+    async fn erase_one(&self, who: &Caller, session: &str, reason: &str) -> Result<Erased, DeskError> {
+        let _alone = self.one.lock().await;
         let id = self.desk.session_to_erase(who, session).await?.id;
         if self.sessions.connections().iter().any(|connection| connection.session == Some(id)) {
             return Err(DeskError::Conflict {
@@ -52,7 +62,9 @@ impl Eraser {
             });
         }
         let erasure = self.desk.order_erasure(who, session, reason).await?;
-        if let Err(error) = self.desk.record_erasure(&erasure).await {
+        if erasure.state == ErasureState::Ordered
+            && let Err(error) = self.desk.record_erasure(&erasure).await
+        {
             self.desk.drop_erasure(id).await?;
             return Err(error);
         }
@@ -61,6 +73,7 @@ impl Eraser {
 
     /// Goes on with what is not done.
     pub(crate) async fn recover(&self) {
+        let _alone = self.one.lock().await;
         let open = match self.desk.open_erasures().await {
             Ok(open) => open,
             Err(error) => return tracing::error!("erasures that are open could not be listed: {error}"),

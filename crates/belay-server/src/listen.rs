@@ -34,6 +34,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 const REST: Duration = Duration::from_millis(50);
 /// Connections that have not been taken up yet, in the kernel and before each thread.
 const BACKLOG: usize = 1024;
+/// How long a start waits for erasures that were not done.
+const ERASURES: Duration = Duration::from_secs(20);
 /// Connections of one thread, those that are logging in among them; beyond it new ones are dropped.
 const LOAD_LIMIT: usize = 20_000;
 /// The stack of a connection thread. Statements nested deeper than this carries are read on stacks of their own.
@@ -123,8 +125,10 @@ impl Gateway {
             ledger: ledger.clone(),
             sessions: Arc::clone(&sessions),
             vault: Arc::clone(&vault),
+            one: Arc::default(),
         };
-        eraser.recover().await;
+        // What takes longer, for a target that does not answer, goes on beside.
+        let _ = tokio::time::timeout(ERASURES, eraser.recover()).await;
         tasks.push(tokio::spawn(eraser.clone().watch()));
         let keeper = Arc::new(GateKeeper {
             desk,

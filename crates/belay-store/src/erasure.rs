@@ -1,5 +1,6 @@
 //! Sessions whose content is erased. An order is kept until nothing is left, so that a crash leaves none half done.
 
+use crate::change::TRASH;
 use crate::{Look, StoreError, Writing, row};
 use belay_model::{Name, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -42,10 +43,11 @@ impl Look<'_> {
         rows.iter().map(record).collect()
     }
 
-    /// Whether the session's content was ordered to be erased before.
-    pub async fn was_erased(&mut self, session: SessionId) -> Result<bool, StoreError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM erasures WHERE session = ?1)";
-        Ok(sqlx::query_scalar(sql).bind(session.0).fetch_one(&mut *self.0).await?)
+    /// The erasure of this session, however far it is.
+    pub async fn erasure(&mut self, session: SessionId) -> Result<Option<ErasureRecord>, StoreError> {
+        let sql = "SELECT * FROM erasures WHERE session = ?1";
+        let row = sqlx::query(sql).bind(session.0).fetch_optional(&mut *self.0).await?;
+        row.as_ref().map(record).transpose()
     }
 
     /// Plans and changes of the session that stand in the way: they are open, or nobody knows how they ended.
@@ -53,6 +55,15 @@ impl Look<'_> {
         let sql = "SELECT 'p_' || id FROM plans WHERE session = ?1 AND state IN ('pending', 'approved')
                    UNION ALL SELECT 'c_' || id FROM changes WHERE session = ?1 AND state IN ('kept', 'unknown') LIMIT 10";
         Ok(sqlx::query_scalar(sql).bind(session.0).fetch_all(&mut *self.0).await?)
+    }
+
+    /// The files of the session's plans and changes, but for those of tables that wait in a target's trash.
+    pub async fn session_files(&mut self, session: SessionId) -> Result<Vec<String>, StoreError> {
+        let named = format!(
+            "SELECT file FROM plans WHERE session = ?1 AND file IS NOT NULL UNION
+             SELECT file FROM changes WHERE session = ?1 AND file IS NOT NULL AND NOT (state = 'committed' AND summary LIKE '{TRASH}')"
+        );
+        Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(named)).bind(session.0).fetch_all(&mut *self.0).await?)
     }
 
     /// Whether rows of the session are still named: those that wait in a target's trash.
@@ -98,33 +109,21 @@ impl Writing {
         Ok(())
     }
 
-    /// Forgets the files of the session's plans and changes and what its plans say of rows, and returns the files' names.
-    /// What waits in a target's trash is due from now on.
-    pub async fn forget_session_files(
-        &mut self,
-        session: SessionId,
-        now: Timestamp,
-    ) -> Result<Vec<String>, StoreError> {
-        let trash = crate::change::TRASH;
+    /// Forgets the files of the session's plans and changes, and what its plans say of rows. What waits in a target's trash is
+    /// due from now on.
+    pub async fn forget_session_files(&mut self, session: SessionId, now: Timestamp) -> Result<(), StoreError> {
         let due = format!(
             "UPDATE changes SET expires_at = min(expires_at, ?2) WHERE session = ?1 AND file IS NOT NULL
-             AND state = 'committed' AND summary LIKE '{trash}'"
+             AND state = 'committed' AND summary LIKE '{TRASH}'"
         );
         sqlx::query(sqlx::AssertSqlSafe(due)).bind(session.0).bind(now.0).execute(self.connection()).await?;
-        let named = format!(
-            "SELECT file FROM plans WHERE session = ?1 AND file IS NOT NULL UNION
-             SELECT file FROM changes WHERE session = ?1 AND file IS NOT NULL
-             AND NOT (state = 'committed' AND summary LIKE '{trash}')"
-        );
-        let named = sqlx::query_scalar(sqlx::AssertSqlSafe(named));
-        let files: Vec<String> = named.bind(session.0).fetch_all(self.connection()).await?;
         let of_changes = format!(
-            "UPDATE changes SET file = NULL WHERE session = ?1 AND NOT (state = 'committed' AND summary LIKE '{trash}')"
+            "UPDATE changes SET file = NULL WHERE session = ?1 AND NOT (state = 'committed' AND summary LIKE '{TRASH}')"
         );
         sqlx::query(sqlx::AssertSqlSafe(of_changes)).bind(session.0).execute(self.connection()).await?;
         let of_plans = "UPDATE plans SET file = NULL, revert = NULL WHERE session = ?1";
         sqlx::query(of_plans).bind(session.0).execute(self.connection()).await?;
-        Ok(files)
+        Ok(())
     }
 }
 

@@ -71,10 +71,11 @@ impl Store {
         Ok(Writing(self.writer.begin_with("BEGIN IMMEDIATE").await?))
     }
 
-    /// Writes over what was deleted: nothing of it is left in the files, unless somebody reads at this moment.
-    pub async fn scrub(&self) -> Result<(), StoreError> {
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&self.writer).await?;
-        Ok(())
+    /// Writes over what was deleted: nothing of it is left in the files. False where somebody reads at this moment, so that
+    /// it could not be done.
+    pub async fn scrub(&self) -> Result<bool, StoreError> {
+        let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writer).await?;
+        Ok(busy == 0)
     }
 
     /// Closes it in order. Dropping it is safe too.

@@ -33,9 +33,13 @@ pub async fn tried(
     match put_in_place(in_target, strategy, (what, &tables), images, &mut nowhere, &how).await {
         Ok(_) => Ok(RevertTrial::Proven),
         Err(error @ (RevertError::Lost(_) | RevertError::Images(_))) => Err(error),
-        // A lock that is not given in time, for example.
-        Err(error @ RevertError::Target { .. }) => Ok(RevertTrial::Untried(error.to_string())),
+        // A lock that is not given in time, for example. What the target says may hold values of rows.
+        Err(RevertError::Target { sqlstate, .. }) => {
+            Ok(RevertTrial::Untried(format!("the target did not let it, with {sqlstate}")))
+        }
         Err(error) if strategy == strongest => Err(error),
-        Err(error) => Ok(RevertTrial::Untried(format!("the grant's role cannot do it: {error}"))),
+        Err(_) => {
+            Ok(RevertTrial::Untried("the grant's role cannot do it, and Belay's own role has other means".to_owned()))
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Erasing what a session typed and what rows it touched: ordered here, recorded, and noted when it is done.
 
+use super::act::Act;
 use super::holds::said;
 use super::{Caller, Desk, DeskError, pick};
 use belay_model::{EventKind, Session, SessionId, SessionState};
@@ -10,30 +11,15 @@ impl Desk {
     /// A session whose content may be erased now.
     pub(crate) async fn session_to_erase(&self, who: &Caller, session: &str) -> Result<Session, DeskError> {
         let mut act = self.act_with(who, Action::EraseSession).await?;
-        let mut look = act.writing.look();
-        let session = pick::session(&mut look, &who.principal, session).await?;
-        let (id, conflict) = (session.id, |message, hint| DeskError::Conflict { message, hint });
-        if session.state == SessionState::Open {
-            return Err(conflict(format!("{id} is still open"), format!("belay revoke {} ends it", session.grant)));
-        }
-        if let Some(hold) = look.hold(id).await? {
-            let hint = format!("belay audit hold --release {id}, if {} agrees", hold.by);
-            return Err(conflict(format!("{id} is on hold, by {}: {}", hold.by, hold.reason), hint));
-        }
-        let open = look.unsettled_in(id).await?;
-        if !open.is_empty() {
-            let hint = "decide on its plans first: belay plans; changes settle by themselves".to_owned();
-            return Err(conflict(format!("{id} is not settled: {}", open.join(", ")), hint));
-        }
-        Ok(session)
+        may_be_erased(&mut act, who, session).await
     }
 
     /// Whether that was ordered before.
     pub(crate) async fn was_erased(&self, session: SessionId) -> Result<bool, DeskError> {
-        Ok(self.store.reader().await?.look().was_erased(session).await?)
+        Ok(self.store.reader().await?.look().erasure(session).await?.is_some())
     }
 
-    /// Orders that this session's content is erased.
+    /// Orders that this session's content is erased. An order that is recorded already stays as it is.
     pub(crate) async fn order_erasure(
         &self,
         who: &Caller,
@@ -41,8 +27,12 @@ impl Desk {
         reason: &str,
     ) -> Result<ErasureRecord, DeskError> {
         let reason = said(reason)?;
-        let session = self.session_to_erase(who, session).await?.id;
         let mut act = self.act_with(who, Action::EraseSession).await?;
+        let session = may_be_erased(&mut act, who, session).await?.id;
+        let before = act.writing.look().erasure(session).await?;
+        if let Some(recorded) = before.filter(|erasure| erasure.state == ErasureState::Recorded) {
+            return Ok(recorded);
+        }
         let by = who.principal.name.clone();
         let erasure = ErasureRecord { session, by, at: act.now, reason, state: ErasureState::Ordered };
         act.writing.order_erasure(&erasure).await?;
@@ -74,23 +64,48 @@ impl Desk {
         Ok(self.store.reader().await?.look().open_erasures().await?)
     }
 
-    /// Forgets the files of a session's rows, and says which.
-    pub(crate) async fn forget_session_files(&self, session: SessionId) -> Result<Vec<String>, DeskError> {
-        let mut writing = self.store.write().await?;
-        let files = writing.forget_session_files(session, self.clock.now()).await?;
-        writing.commit().await?;
-        Ok(files)
+    /// The files of a session's rows.
+    pub(crate) async fn session_files(&self, session: SessionId) -> Result<Vec<String>, DeskError> {
+        Ok(self.store.reader().await?.look().session_files(session).await?)
     }
 
-    /// Notes that an erasure is done, where no rows of it wait in a target's trash any more. Returns whether it is.
-    pub(crate) async fn settle_erasure(&self, session: SessionId) -> Result<bool, DeskError> {
+    /// Forgets these files, which are gone.
+    pub(crate) async fn forget_session_files(&self, session: SessionId) -> Result<(), DeskError> {
         let mut writing = self.store.write().await?;
-        if writing.look().has_files(session).await? {
+        writing.forget_session_files(session, self.clock.now()).await?;
+        Ok(writing.commit().await?)
+    }
+
+    /// Notes that an erasure is done, where no rows of it wait in a target's trash any more and nothing is left of what the
+    /// store held. Returns whether it is.
+    pub(crate) async fn settle_erasure(&self, session: SessionId) -> Result<bool, DeskError> {
+        let named = self.store.reader().await?.look().has_files(session).await?;
+        // No reader of our own may be in its way.
+        if named || !self.store.scrub().await? {
             return Ok(false);
         }
+        let mut writing = self.store.write().await?;
         writing.save_erasure(session, ErasureState::Done).await?;
         writing.commit().await?;
-        self.store.scrub().await?;
         Ok(true)
     }
+}
+
+async fn may_be_erased(act: &mut Act, who: &Caller, session: &str) -> Result<Session, DeskError> {
+    let mut look = act.writing.look();
+    let session = pick::session(&mut look, &who.principal, session).await?;
+    let (id, conflict) = (session.id, |message, hint| DeskError::Conflict { message, hint });
+    if session.state == SessionState::Open {
+        return Err(conflict(format!("{id} is still open"), format!("belay revoke {} ends it", session.grant)));
+    }
+    if let Some(hold) = look.hold(id).await? {
+        let hint = format!("belay audit hold --release {id}, if {} agrees", hold.by);
+        return Err(conflict(format!("{id} is on hold, by {}: {}", hold.by, hold.reason), hint));
+    }
+    let open = look.unsettled_in(id).await?;
+    if !open.is_empty() {
+        let hint = "decide on its plans first: belay plans; changes settle by themselves".to_owned();
+        return Err(conflict(format!("{id} is not settled: {}", open.join(", ")), hint));
+    }
+    Ok(session)
 }

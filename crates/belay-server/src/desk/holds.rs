@@ -3,7 +3,7 @@
 use super::{Caller, Desk, DeskError, pick};
 use belay_model::{EventKind, SessionId};
 use belay_policy::{Action, REASON_MOST, may_for_all};
-use belay_store::HoldRecord;
+use belay_store::{ErasureState, HoldRecord};
 
 /// The most sessions on hold at once: whoever deletes looks at them all.
 const HOLDS_MOST: usize = 1_000;
@@ -30,6 +30,16 @@ impl Desk {
             return Err(DeskError::Conflict {
                 message: format!("{} is on hold already, by {}", session.id, there.by),
                 hint: format!("belay audit hold --release {}", session.id),
+            });
+        }
+        let erasure = act.writing.look().erasure(session.id).await?;
+        if let Some(erasure) = erasure.filter(|erasure| erasure.state != ErasureState::Done) {
+            return Err(DeskError::Conflict {
+                message: format!(
+                    "the content of {} is being erased, by {}: {}",
+                    session.id, erasure.by, erasure.reason
+                ),
+                hint: "belay audit search 'kind:session_erased' tells more".to_owned(),
             });
         }
         if act.writing.look().holds().await?.len() >= HOLDS_MOST {

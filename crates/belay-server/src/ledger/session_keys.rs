@@ -176,8 +176,9 @@ impl Keyring {
         let path = dir.join(SESSION_KEYS);
         let is_new = !path.exists();
         let mut file = options().create(true).truncate(false).open(&path)?;
+        // A line that a kill left unsynced is a key that is used from now on.
+        file.sync_all()?;
         if is_new {
-            file.sync_all()?;
             File::open(dir)?.sync_all()?;
         }
         let (table, synced) = Table::read(&mut file)?;

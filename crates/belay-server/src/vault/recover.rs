@@ -101,8 +101,9 @@ impl Vault {
 
     /// Removes the rows of a session's plans and changes before their time.
     pub(crate) async fn drop_rows_of(&self, session: SessionId) -> Result<(), DeskError> {
-        let files = self.desk.forget_session_files(session).await?;
-        self.remove(files).await?;
+        // Named as long as they are there: what fails here is tried again.
+        self.remove(self.desk.session_files(session).await?).await?;
+        self.desk.forget_session_files(session).await?;
         self.empty_trash().await
     }
 
