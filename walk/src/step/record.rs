@@ -113,12 +113,12 @@ fn first_segment(folder: &Path) -> Result<PathBuf, Broken> {
     segments.min().ok_or_else(|| "the ledger has no segment".to_owned())
 }
 
-/// Makes the refused UPDATE look like one of another order.
+/// Makes the first refusal look like one for another reason.
 fn change_one_byte(segment: &Path) -> Result<(), Broken> {
     let mut bytes = fs::read(segment).map_err(|error| format!("segment: {error}"))?;
-    let place = b"WHERE id = 7";
-    let at = bytes.windows(place.len()).position(|window| window == place).ok_or("the UPDATE is not in the ledger")?;
-    bytes[at + place.len() - 1] = b'8';
+    let place = b"\"denied\":\"BLY-1001";
+    let at = bytes.windows(place.len()).position(|window| window == place).ok_or("no refusal is in the ledger")?;
+    bytes[at + place.len() - 1] = b'2';
     fs::write(segment, bytes).map_err(|error| format!("segment: {error}"))
 }
 
