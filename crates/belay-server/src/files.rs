@@ -44,7 +44,8 @@ fn write_beside(path: &Path, content: &[u8], mode: u32) -> io::Result<(PathBuf, 
     Ok((fresh, file))
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// Puts the names in the file's folder on the disk.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     File::open(dir).and_then(|dir| dir.sync_all())
 }

@@ -157,6 +157,8 @@ pub(super) struct Keyring {
     file: File,
     /// Its bytes that are on the disk.
     synced: u64,
+    /// Another file may be in its place.
+    stale: bool,
     table: Table,
     randoms: Randoms,
 }
@@ -183,7 +185,17 @@ impl Keyring {
         }
         let (table, synced) = Table::read(&mut file)?;
         let randoms = Randoms { bytes: Zeroizing::new([0; RANDOMS]), left: 0 };
-        Ok(Keyring { path, file, synced, table, randoms })
+        Ok(Keyring { path, file, synced, stale: false, table, randoms })
+    }
+
+    /// Opens the file anew where another may have taken its place.
+    fn freshen(&mut self) -> io::Result<()> {
+        if self.stale {
+            self.file = options().open(&self.path)?;
+            (self.table, self.synced) = Table::read(&mut self.file)?;
+            self.stale = false;
+        }
+        Ok(())
     }
 
     pub(super) fn has(&self, session: SessionId) -> bool {
@@ -191,6 +203,7 @@ impl Keyring {
     }
 
     fn add(&mut self, session: SessionId) -> io::Result<()> {
+        self.freshen()?;
         let failed = |error: secrets::SecretError| io::Error::other(error.to_string());
         let key =
             Key { id: secrets::random().map_err(failed)?, key: Zeroizing::new(secrets::random().map_err(failed)?) };
@@ -206,7 +219,10 @@ impl Keyring {
 
     /// Forgets the key of this session; false where there is none. Waits for the disk.
     pub(super) fn erase(&mut self, session: SessionId) -> io::Result<bool> {
+        self.freshen()?;
         if !self.has(session) {
+            // An attempt before this one may have taken it out, and not have come to the disk.
+            files::sync_folder(&self.path)?;
             return Ok(false);
         }
         let mut left: Vec<SessionId> = self.table.keys.keys().copied().filter(|other| *other != session).collect();
@@ -217,11 +233,10 @@ impl Keyring {
                 lines.extend_from_slice(&line(*session, key)?);
             }
         }
+        // Until it is known to be done, nothing goes to the file that is open: it may be the old one.
+        self.stale = true;
         files::replace(&self.path, &lines, 0o600)?;
-        self.file = options().open(&self.path)?;
-        self.synced = lines.len() as u64;
-        self.table.ready.remove(&session);
-        self.table.keys.remove(&session);
+        self.freshen()?;
         Ok(true)
     }
 }
