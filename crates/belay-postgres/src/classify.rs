@@ -188,6 +188,10 @@ impl Classifier {
         if text.len() > self.limits.text {
             return Reading::refused(Code::TooLarge, format!("the text is longer than {} bytes", self.limits.text));
         }
+        // Before what is remembered: inside a literal it would not tell one shape from another.
+        if text.contains('\0') {
+            return Reading::refused(Code::Opaque, "the text holds a NUL character".to_owned());
+        }
         if is_blank(text) {
             return Reading::of(Arc::from([]));
         }
@@ -264,7 +268,6 @@ pub(crate) fn is_blank(text: &str) -> bool {
 fn refused_by_parser(error: Error) -> Reading {
     let because = match error {
         Error::Parse(message) | Error::Scan(message) => message,
-        Error::Conversion(_) => "the text holds a NUL character".to_owned(),
         other => other.to_string(),
     };
     let exhausted = because.contains("stack depth limit exceeded") || because.contains("memory exhausted");

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-use belay_model::{Effect, Statement};
+use belay_model::{Code, Effect, Statement};
 use belay_postgres::classify::Classifier;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -135,4 +135,15 @@ proptest! {
             prop_assert_eq!(&fresh, &used.classify(text));
         }
     }
+}
+
+#[test]
+fn a_nul_character_is_refused_even_where_the_shape_of_the_text_is_known() {
+    let classifier = Classifier::default();
+    let text = |value: &str| {
+        format!("SELECT id FROM public.orders WHERE status = '{value}' AND note = '{}'", "n".repeat(2000))
+    };
+    assert_eq!(classifier.classify(&text("paid"))[0].code, None);
+    assert_eq!(classifier.classify(&text("open"))[0].code, None);
+    assert_eq!(classifier.classify(&text("pa\0id"))[0].code, Some(Code::Opaque));
 }
