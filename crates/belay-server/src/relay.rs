@@ -121,7 +121,7 @@ impl Relay {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         self.poll_life(cx);
-        if self.poll_waiting(cx) {
+        if self.poll_waiting(cx) && self.over.is_none() {
             // Before anything is read: a target that always has more to say would use up all that this task may do at a
             // time, and a cancel would never get to what it waits for.
             self.poll_errands(cx);
