@@ -197,6 +197,10 @@ fn write_settings(owner: &Owner, folder: &Path, how: &Builder, port: u16) {
         ("fsync", "off"),
         ("synchronous_commit", "off"),
         ("full_page_writes", "off"),
+        // Every database made copies a whole one into the log, and many servers share one disk.
+        ("max_wal_size", "64MB"),
+        ("min_wal_size", "32MB"),
+        ("checkpoint_warning", "0"),
         ("log_min_messages", "warning"),
         ("timezone", "UTC"),
     ];

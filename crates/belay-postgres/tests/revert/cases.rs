@@ -13,10 +13,16 @@ fn texts(case: &Value, field: &str) -> Vec<String> {
 
 /// A line for a case that does not do what it should.
 async fn wrong(case: &Value, strategy: Strategy) -> Option<String> {
-    let (setup, write) = (texts(case, "setup"), texts(case, "write"));
-    let setup: Vec<&str> = setup.iter().map(String::as_str).collect();
+    let setup = texts(case, "setup");
+    let mut bench = Bench::with(&setup.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let wrong = wrong_in(&mut bench, case, strategy).await;
+    bench.leave().await;
+    wrong
+}
+
+async fn wrong_in(bench: &mut Bench, case: &Value, strategy: Strategy) -> Option<String> {
+    let write = texts(case, "write");
     let write: Vec<&str> = write.iter().map(String::as_str).collect();
-    let mut bench = Bench::with(&setup).await;
     let before = bench.snapshot().await;
     let kept = bench.changed_by(&write).await;
     let after = bench.snapshot().await;

@@ -43,6 +43,12 @@ impl Bench {
         bench
     }
 
+    /// Leaves nothing behind, where one server sees a database for each of many cases.
+    pub(crate) async fn leave(self) {
+        let drop_it = format!("DROP DATABASE {} WITH (FORCE)", self.database);
+        server().await.execute("postgres", &drop_it).await;
+    }
+
     /// Runs statements as the client would, each of its own.
     pub(crate) async fn write(&self, statements: &[&str]) {
         for statement in statements {
