@@ -88,6 +88,17 @@ impl Moto {
         self.call("put_object", &json!({ "Bucket": bucket, "Key": name, "Body": body, "ChecksumAlgorithm": "SHA256" }));
     }
 
+    /// The key may not do this any more with these resources, objects as `BUCKET/NAME`; each call in the place of the one
+    /// before.
+    pub fn deny(&self, action: &str, resources: &[&str]) {
+        let none = json!({ "Effect": "Deny", "Action": "s3:CreateBucket", "Resource": "arn:aws:s3:::none" });
+        let arns: Vec<String> = resources.iter().map(|name| format!("arn:aws:s3:::{name}")).collect();
+        let denied = json!({ "Effect": "Deny", "Action": action, "Resource": arns });
+        let statement = if resources.is_empty() { none } else { denied };
+        let policy = json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string();
+        self.call("put_user_policy", &json!({ "PolicyName": "denied", "PolicyDocument": policy }));
+    }
+
     /// Takes no more connections. What it has is kept.
     pub fn pause(&self) {
         self.call("stop", &json!({}));

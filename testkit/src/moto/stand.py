@@ -59,7 +59,7 @@ def main():
     made = iam.create_access_key(UserName="belay")["AccessKey"]
     key, secret = made["AccessKeyId"], made["SecretAccessKey"]
     iam.put_user_policy(UserName="belay", PolicyName="everything", PolicyDocument=json.dumps(EVERYTHING))
-    s3 = client("s3", port, key, secret)
+    s3, iam = client("s3", port, key, secret), client("iam", port, key, secret)
     print(json.dumps({"port": port, "key": key, "secret": secret, "region": REGION}), flush=True)
     for line in sys.stdin:
         order = json.loads(line)
@@ -71,6 +71,8 @@ def main():
             elif verb == "start":
                 server = serve(port)
                 answer = None
+            elif verb == "put_user_policy":
+                answer = iam.put_user_policy(UserName="belay", **words)
             else:
                 if "Body" in words:
                     words["Body"] = bytes.fromhex(words["Body"])
