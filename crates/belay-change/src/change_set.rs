@@ -86,6 +86,8 @@ pub enum Means {
     Scan,
     /// By reading the table as a whole before it was emptied.
     Whole,
+    /// By the table's trigger, which wrote them down as they changed; the target's own counts prove that they are all.
+    Armed,
     /// By moving the table out of the way instead of dropping it.
     Trash,
 }

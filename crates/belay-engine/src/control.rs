@@ -58,6 +58,15 @@ pub trait Control: Send + Sync {
     /// Every role in the target whose name begins with `prefix`, and every role that has left something behind.
     fn roles<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, ControlError>>;
 
+    /// Arms a table of the target's own database: a trigger writes down what sessions of Belay's change in it.
+    fn arm<'a>(&'a self, schema: &'a str, table: &'a str) -> BoxFuture<'a, Result<Arming, ControlError>>;
+
+    /// Disarms it.
+    fn disarm<'a>(&'a self, schema: &'a str, table: &'a str) -> BoxFuture<'a, Result<Arming, ControlError>>;
+
+    /// The tables that are armed.
+    fn armed(&self) -> BoxFuture<'_, Result<Vec<ArmedTable>, ControlError>>;
+
     /// Which protection layers are active.
     fn check(&self) -> BoxFuture<'_, Result<Report, ControlError>>;
 
@@ -74,6 +83,29 @@ pub struct Feasibility {
     pub notes: Vec<String>,
     /// The resources with each pattern replaced by the tables that it covers at this moment.
     pub existing: Vec<Resource>,
+}
+
+/// What came of arming a table, or of disarming it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arming {
+    /// It is done.
+    Done,
+    /// Nothing has changed.
+    Refused {
+        /// What stands in the way.
+        what: String,
+        /// What to do instead.
+        instead: String,
+    },
+}
+
+/// A table that was armed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArmedTable {
+    /// The table, by schema and name.
+    pub table: String,
+    /// Whether its trigger is as it was made. Otherwise the table counts as not armed.
+    pub sound: bool,
 }
 
 /// A column that looks as if it should be masked.

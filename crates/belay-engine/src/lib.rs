@@ -16,7 +16,8 @@ mod upstream;
 
 pub use changes::{Applied, Changes, Conflict, ConflictKind, Leave, Only, Order, Reversion, Reverted};
 pub use connection::{Connection, Input, Output, ProtocolError};
-pub use control::{Control, ControlError, ControlFailure, Feasibility, Layer, LayerState, Report, RoleSpec, Suspect};
+pub use control::{ArmedTable, Arming, Control, ControlError, ControlFailure, Feasibility};
+pub use control::{Layer, LayerState, Report, RoleSpec, Suspect};
 pub use gate::{Arrival, BoxFuture, Candidate, ClientFacts, Engine, Entry, Gate, Joined, Login, Refusal, Stream};
 pub use gate::{Life, ScramVerifier, SessionContext, TargetAccess, Upstream, Visitor};
 pub use settle::{Answer, Draft, Keeper, Line, NotKept, Notice, Outcome, Settled, Settlement};

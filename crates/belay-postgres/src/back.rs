@@ -1,6 +1,7 @@
 //! The dial to a target as a grant's role.
 
 use crate::cancel::CancelRoute;
+use crate::capture::armed::SETTING as ARMED_SETTING;
 use crate::channel_binding::end_point_hash;
 use crate::target_tls::TargetTls;
 use crate::wire::{CancelKey, OWN, error_fields, own_query, passed_on};
@@ -26,9 +27,13 @@ const MESSAGE_LIMIT: usize = 64 * 1024;
 const MESSAGES: usize = 1000;
 
 /// Set at the start-up of every connection, so that `RESET ALL` comes back to them: the encoding and the string
-/// syntax that the classifier reads, and the read-only default.
-const PINNED: [(&str, &str); 3] =
-    [("client_encoding", "UTF8"), ("standard_conforming_strings", "on"), ("default_transaction_read_only", "on")];
+/// syntax that the classifier reads, the read-only default, and that triggers of armed tables act.
+const PINNED: [(&str, &str); 4] = [
+    ("client_encoding", "UTF8"),
+    ("standard_conforming_strings", "on"),
+    ("default_transaction_read_only", "on"),
+    ARMED_SETTING,
+];
 
 /// How a session begins in the target.
 pub(crate) enum Startup {

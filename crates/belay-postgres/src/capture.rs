@@ -9,6 +9,7 @@
 //! statements, [`before_truncate`] ahead of each TRUNCATE; [`capture`]; COMMIT or ROLLBACK. After an error of any of
 //! these only ROLLBACK is left.
 
+pub(crate) mod armed;
 mod ask;
 mod baseline;
 mod clue;
@@ -82,6 +83,9 @@ pub async fn capture_open(
         let described = describe(outsider, &judged.oids(), limits).await?;
         let taking = Tables { judged: &judged, described: &described, transaction: &mut transaction, limits, sink };
         taking.take(writer, outsider).await?;
+    }
+    if judged.noted.is_some() {
+        armed::clear(writer).await?;
     }
     let set = transaction.taken.finish(Some(judged.transaction.to_string()), judged.sequences);
     Ok(ChangeSet { locks: seen.locks(), ..set })

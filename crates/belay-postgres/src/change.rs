@@ -39,6 +39,7 @@ pub(crate) fn denied(error: &CaptureError) -> Denial {
         CaptureError::TooMuch(what) => {
             (Code::ChangeTooLarge, format!("refused: {what}"), Code::ChangeTooLarge.remedy().to_owned())
         }
+        CaptureError::TooLarge { what, instead } => (Code::ChangeTooLarge, format!("refused: {what}"), instead.clone()),
         CaptureError::Target { sqlstate, message } => {
             (Code::NotKept, format!("rolled back: {message} ({sqlstate})"), Code::NotKept.remedy().to_owned())
         }

@@ -4,6 +4,7 @@
 //! user that is no superuser: that user makes the roles, is a member of each role it made, and so may end their
 //! back ends and see them, but nobody else's.
 
+mod arm;
 mod back_end;
 mod catalog;
 mod changes;
@@ -29,8 +30,11 @@ mod trash;
 pub use setup::setup_sql;
 
 use crate::catalog::keep::Catalogs;
+use arm::{Arm, Disarm, ListArmed};
 use back_end::{EndBackEnd, EndBackEnds};
-use belay_engine::{BoxFuture, Changes, Control, ControlError, Feasibility, Report, RoleSpec, Suspect, TargetAccess};
+use belay_engine::{
+    ArmedTable, Arming, BoxFuture, Changes, Control, ControlError, Feasibility, Report, RoleSpec, Suspect, TargetAccess,
+};
 use belay_model::Target;
 use check::{Facts, LoginTrial};
 use drop_role::{DropLeftovers, DropRole};
@@ -103,8 +107,9 @@ impl PgControl {
 
     async fn report(&self) -> Result<Report, ControlError> {
         let facts = self.pool()?.perform(Lane::Ordinary, &self.target.database, &Facts).await?;
+        let armed = self.armed().await?;
         let trial = LoginTrial::run(self).await;
-        Ok(check::report(&self.target, &facts, &trial))
+        Ok(check::report(&self.target, &facts, &armed, &trial))
     }
 }
 
@@ -168,6 +173,24 @@ impl Control for PgControl {
             }
             self.pool()?.perform(Lane::Ordinary, &self.target.database, &ListRoles { prefix }).await
         })
+    }
+
+    fn arm<'a>(&'a self, schema: &'a str, table: &'a str) -> BoxFuture<'a, Result<Arming, ControlError>> {
+        Box::pin(async move {
+            let act = Arm { schema, table };
+            self.pool()?.perform(Lane::Ordinary, &self.target.database, &act).await
+        })
+    }
+
+    fn disarm<'a>(&'a self, schema: &'a str, table: &'a str) -> BoxFuture<'a, Result<Arming, ControlError>> {
+        Box::pin(async move {
+            let act = Disarm { schema, table };
+            self.pool()?.perform(Lane::Ordinary, &self.target.database, &act).await
+        })
+    }
+
+    fn armed(&self) -> BoxFuture<'_, Result<Vec<ArmedTable>, ControlError>> {
+        Box::pin(async move { self.pool()?.perform(Lane::Ordinary, &self.target.database, &ListArmed).await })
     }
 
     fn check(&self) -> BoxFuture<'_, Result<Report, ControlError>> {

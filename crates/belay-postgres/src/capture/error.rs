@@ -16,6 +16,14 @@ pub enum CaptureError {
     /// More was written, or more would have to be read, than the limits allow.
     #[error("{0}")]
     TooMuch(String),
+    /// A table is too large for its changed rows to be looked for.
+    #[error("{what}")]
+    TooLarge {
+        /// Which, and by how much.
+        what: String,
+        /// What to do instead.
+        instead: String,
+    },
     /// The target said no.
     #[error("{message}")]
     Target {

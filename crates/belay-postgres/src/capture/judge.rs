@@ -1,5 +1,6 @@
 //! Whether what a transaction wrote can be taken in rows, and which tables these are in.
 
+use super::armed;
 use super::baseline::Counts;
 use super::witness::{Relation, Seen};
 use super::{CaptureError, Limits, Transaction};
@@ -16,6 +17,8 @@ pub(super) struct Judged {
     /// The transactions that it cannot see the work of, where it sees the rows as of its beginning.
     pub(super) snapshot: Option<Snapshot>,
     pub(super) written: Vec<Written>,
+    /// Events that triggers of armed tables have written down.
+    pub(super) noted: Option<i64>,
     /// By schema and name.
     pub(super) sequences: Vec<String>,
 }
@@ -57,6 +60,11 @@ impl Written {
         positive(self.counts[0] + self.counts[1])
     }
 
+    /// How often a row was written, by the counts.
+    pub(super) fn events(&self) -> i64 {
+        self.counts.iter().sum()
+    }
+
     /// Whether as many images were found as a scan can find. What savepoints took back is still counted, and a row
     /// that is changed twice counts twice, so there may be fewer. Where policies hide rows, fewer proves nothing.
     pub(super) fn agrees(&self, old: u64, new: u64) -> Result<(), CaptureError> {
@@ -96,7 +104,8 @@ pub(super) fn judge(seen: &Seen, transaction: &Transaction, limits: &Limits) -> 
     let Some(number) = seen.transaction else {
         return Ok(None);
     };
-    let mut judged = Judged { transaction: number, snapshot: None, written: Vec::new(), sequences: Vec::new() };
+    let mut judged =
+        Judged { transaction: number, snapshot: None, written: Vec::new(), noted: None, sequences: Vec::new() };
     if seen.isolation != "read committed" {
         let snapshot = Snapshot::read(&seen.snapshot).ok_or(CaptureError::Unexpected("a snapshot"))?;
         judged.snapshot = Some(snapshot);
@@ -113,6 +122,10 @@ pub(super) fn judge(seen: &Seen, transaction: &Transaction, limits: &Limits) -> 
     }
     for relation in seen.relations.iter().filter(|relation| relation.schema != "pg_catalog" && !relation.temporary) {
         let counts = transaction.baseline.since(relation.oid, relation.counts);
+        if armed::is_images(relation) {
+            judged.noted = armed::noted(relation, counts)?;
+            continue;
+        }
         one(relation, counts, seen, transaction, &mut judged)?;
     }
     let rows: u64 =

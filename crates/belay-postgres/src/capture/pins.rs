@@ -15,6 +15,13 @@ const PINNED: [(&str, &str); 11] = [
     ("lc_monetary", "'C'"),
 ];
 
+/// The same as clauses of a function, which writes images within a session of others. The encoding is of the connection
+/// alone.
+pub(super) fn of_function() -> String {
+    let clause = |(name, value): &(&str, &str)| (*name != "client_encoding").then(|| format!("SET {name} = {value}"));
+    PINNED.iter().filter_map(clause).collect::<Vec<_>>().join("\n")
+}
+
 /// SQL that pins them, for the connection or for what is left of a transaction (`local`).
 pub fn pins(local: bool) -> String {
     let scope = if local { "LOCAL" } else { "SESSION" };

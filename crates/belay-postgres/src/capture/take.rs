@@ -1,5 +1,6 @@
 //! The images of each table that was written, by key or by scan.
 
+use super::armed::{self, Armed};
 use super::describe::Described;
 use super::judge::{Judged, Written};
 use super::keyed::{self, Search};
@@ -28,6 +29,7 @@ impl Tables<'_> {
     pub(super) async fn take(mut self, writer: &mut dyn Ask, outsider: &mut dyn Ask) -> Result<(), CaptureError> {
         let mut gone = Gone::new();
         let judged = self.judged;
+        let mut armed = None;
         for written in parents_first(&judged.written, self.described) {
             let described = self.described;
             let about = described.get(&written.oid).ok_or(CaptureError::Unexpected("the tables that were written"))?;
@@ -49,7 +51,27 @@ impl Tables<'_> {
                     continue;
                 }
             }
-            about.within(self.limits)?;
+            if armed.is_none() {
+                armed = Some(Armed::look(outsider, judged, self.transaction).await?);
+            }
+            if let Some(Some(armed)) = &armed
+                && armed.open(writer, judged, written, about).await?
+            {
+                let number = self.announce(about, Means::Armed)?;
+                let Tables { transaction, sink, .. } = &mut self;
+                let take = &mut |side, image: &str| {
+                    if side == Side::Old {
+                        remember(image, about, &referred, &mut gone);
+                    }
+                    transaction.taken.image(*sink, number, side, image)
+                };
+                armed::read(writer, take).await?;
+                continue;
+            }
+            about.within(self.limits).map_err(|error| {
+                let armed = armed.as_ref().is_some_and(|armed| armed.as_ref().is_some_and(|armed| armed.has(about)));
+                armed::advised(error, about, armed)
+            })?;
             let number = self.announce(about, Means::Scan)?;
             let Tables { transaction, sink, .. } = &mut self;
             let take = &mut |image: &str| {

@@ -8,7 +8,7 @@ pub(super) use facts::Facts;
 pub(super) use trial::LoginTrial;
 
 use crate::target_tls::TargetTls;
-use belay_engine::{Layer, LayerState, Report};
+use belay_engine::{ArmedTable, Layer, LayerState, Report};
 use belay_model::Target;
 use facts::{Found, Hole};
 use postgres_protocol::escape::escape_identifier;
@@ -21,7 +21,7 @@ const NAMED: usize = 5;
 const STATEMENTS: usize = 20;
 
 /// The layers in the order they act.
-pub(super) fn report(target: &Target, facts: &Found, trial: &LoginTrial) -> Report {
+pub(super) fn report(target: &Target, facts: &Found, armed: &[ArmedTable], trial: &LoginTrial) -> Report {
     let mut layers = vec![version(facts), encryption(target, facts), identity(target)];
     layers.push(control_user(facts));
     layers.push(trial.role_layer(&facts.user, facts.create_role || facts.superuser));
@@ -33,6 +33,7 @@ pub(super) fn report(target: &Target, facts: &Found, trial: &LoginTrial) -> Repo
     layers.push(row_filters(facts));
     layers.push(giving_back::writes(facts));
     layers.push(giving_back::strategy(facts));
+    layers.push(giving_back::armed(armed, target));
     layers.push(temporary_files(facts));
     layers.push(activity(facts));
     Report { server: format!("PostgreSQL {}", facts.version), layers }

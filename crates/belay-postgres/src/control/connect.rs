@@ -1,6 +1,7 @@
 //! Opening control connections.
 
 use super::fault::{Fault, late, other};
+use crate::capture::armed::SETTING as ARMED_SETTING;
 use crate::target_tls::TargetTls;
 use belay_engine::{ControlError, TargetAccess};
 use std::time::Duration;
@@ -51,10 +52,12 @@ impl Dialer {
         self.open(config).await
     }
 
-    /// A connection of somebody else, to see whether it opens.
+    /// A connection of a grant's role, whose changes triggers of armed tables write down.
     pub(super) async fn dial_as(&self, user: &str, password: &str, database: &str) -> Result<Client, Fault> {
         let mut config = self.config.clone();
         config.user(user).password(password).dbname(database);
+        let (setting, value) = ARMED_SETTING;
+        config.options(format!("-c {setting}={value}"));
         self.open(config).await
     }
 

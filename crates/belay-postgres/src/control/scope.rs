@@ -137,6 +137,7 @@ named AS MATERIALIZED (
         JOIN wanted w ON n.nspname::text LIKE w.schema AND c.relname::text LIKE w.name AND (w.exact OR c.relkind <> 'f')
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
         AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+        AND n.nspname <> 'belay_armed'
         AND NOT (starts_with(n.nspname::text, 'belay_') AND EXISTS (SELECT FROM pg_roles o WHERE o.rolname = n.nspname))
         AND NOT EXISTS (SELECT FROM shut s WHERE s.oid = c.oid AND s.col IS NULL)
     GROUP BY 1, 2, 3, 4, 5),

@@ -67,7 +67,9 @@ impl From<tokio_postgres::Error> for RevertError {
 impl From<CaptureError> for RevertError {
     fn from(error: CaptureError) -> RevertError {
         match error {
-            CaptureError::Irreversible { what, instead } => RevertError::Refused { what, instead },
+            CaptureError::Irreversible { what, instead } | CaptureError::TooLarge { what, instead } => {
+                RevertError::Refused { what, instead }
+            }
             CaptureError::TooMuch(what) => RevertError::Refused { what, instead: String::new() },
             CaptureError::Target { sqlstate, message } => {
                 RevertError::Target { sqlstate, message, detail: String::new() }

@@ -115,9 +115,11 @@ impl Strategy {
     }
 }
 
-/// Triggers that people made: not those of foreign keys and deferrable constraints, but those that partitions got.
+/// Triggers that people made: not those of foreign keys and deferrable constraints, but those that partitions got. Those
+/// of armed tables do nothing while rows are put back.
 pub(super) const USERS: &str = "LEFT JOIN pg_catalog.pg_constraint k ON k.oid = t.tgconstraint
-    WHERE (k.oid IS NULL OR k.contype = 't')";
+    WHERE (k.oid IS NULL OR k.contype = 't')
+        AND t.tgfoid IS DISTINCT FROM pg_catalog.to_regproc('belay_armed.image')";
 
 /// The tables with the events that their revert sets off, as `pg_trigger.tgtype` has them: insert 4, delete 8, update 16.
 fn events(changes: &[TableChange]) -> String {

@@ -26,6 +26,7 @@ fun AS (
             AND d.refclassid = 'pg_extension'::regclass
         LEFT JOIN pg_extension e ON e.oid = d.refobjid
     WHERE has_function_privilege('public', p.oid, 'EXECUTE') AND p.prorettype <> 'trigger'::regtype
+        AND NOT (n.nspname = 'belay_armed' AND pg_get_userbyid(p.proowner) = current_user)
         AND (e.extname IS NOT NULL OR (n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'))),
 item AS (
     SELECT 'not_grantable' AS kind, format('%I.%I', nspname, relname) AS name,

@@ -1,8 +1,9 @@
 //! Whether writes can be granted and given back, and how.
 
 use super::facts::{Found, Hole};
-use super::{layer, names, optional, with_sql};
-use belay_engine::Layer;
+use super::{NAMED, layer, names, optional, with_sql};
+use belay_engine::{ArmedTable, Layer};
+use belay_model::Target;
 use postgres_protocol::escape::escape_identifier;
 
 /// The rights that a grant of writes and a revert take. Whoever grants reads only needs none of them.
@@ -58,4 +59,29 @@ pub(super) fn strategy(facts: &Found) -> Layer {
         layer.sql = vec![format!("GRANT SET ON PARAMETER session_replication_role TO {user};")];
     }
     layer
+}
+
+/// Tables whose changes a trigger writes down.
+pub(super) fn armed(tables: &[ArmedTable], target: &Target) -> Layer {
+    let name = "armed tables";
+    let listed = |tables: &[&ArmedTable]| {
+        let named = tables.iter().take(NAMED).map(|table| table.table.clone());
+        let more = tables.len().checked_sub(NAMED).filter(|more| *more > 0).map(|more| format!("and {more} more"));
+        named.chain(more).collect::<Vec<_>>().join(", ")
+    };
+    let (sound, altered): (Vec<_>, Vec<_>) = tables.iter().partition(|table| table.sound);
+    if let Some(first) = altered.first() {
+        let detail = format!(
+            "not as Belay made it, so they count as not armed: {}; belay target arm {} {} puts it right",
+            listed(&altered),
+            target.name,
+            first.table
+        );
+        return layer(name, false, detail);
+    }
+    if sound.is_empty() {
+        let detail = "no table is; changes in tables above 4 GiB are refused where their rows are not found by key";
+        return optional(name, detail);
+    }
+    layer(name, true, format!("a trigger writes down what sessions of Belay's change in {}", listed(&sound)))
 }

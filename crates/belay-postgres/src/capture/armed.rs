@@ -1,0 +1,159 @@
+//! The images that the trigger of an armed table has written down as its rows changed, for tables that are too large to
+//! be scanned.
+//!
+//! They are rows of a table of Belay's in the target, which only functions of the control user's read and write. Nothing
+//! of them is ever committed: they are removed before the transaction ends. They are believed only as far as the
+//! target's own counts agree with them, as those are that were found by key.
+
+mod script;
+
+pub(crate) use script::{FUNCTIONS, SCHEMA, SETTING, SOUND, TRIGGER, WHEN, fingerprint, script};
+
+use super::describe::Described;
+use super::judge::{Judged, Written, irreversible};
+use super::witness::Relation;
+use super::{Ask, CLOSE, CaptureError, Row, Transaction};
+use aws_lc_rs::digest;
+use belay_change::{Generated, Side};
+use script::IMAGES;
+use std::collections::HashSet;
+
+const UNEXPECTED: CaptureError = CaptureError::Unexpected("the images of an armed table");
+
+/// Whether the relation is where triggers write images down.
+pub(super) fn is_images(relation: &Relation) -> bool {
+    relation.schema == SCHEMA && relation.name == IMAGES && relation.kind == 'r'
+}
+
+/// What was written there: how many events, and nothing beside.
+pub(super) fn noted(relation: &Relation, [inserted, updated, deleted]: [i64; 3]) -> Result<Option<i64>, CaptureError> {
+    if (updated, deleted) != (0, 0) || relation.has("AccessExclusiveLock") {
+        return Err(irreversible("the row images of armed tables were tampered with", "leave them to Belay"));
+    }
+    Ok((inserted > 0).then_some(inserted))
+}
+
+/// The way out for a table that cannot be scanned; `armed` if its trigger acts.
+pub(super) fn advised(error: CaptureError, about: &Described, armed: bool) -> CaptureError {
+    let name = format!("{}.{}", about.table.schema, about.table.name);
+    match error {
+        CaptureError::TooMuch(what) if armed => CaptureError::TooLarge {
+            what: format!("{what}; and what the trigger of {name} has written down is not all"),
+            instead: format!("leave the setting {} of the session as it is, or change rows by their key", SETTING.0),
+        },
+        CaptureError::TooMuch(what) => CaptureError::TooLarge {
+            what,
+            instead: format!(
+                "change rows by their key; or belay target arm TARGET {name}, by an administrator: a trigger then writes \
+                 such changes down as they are made"
+            ),
+        },
+        other => other,
+    }
+}
+
+/// Removes the images of the transaction, and keeps triggers from writing more. What [`CLOSE`] ends is begun anew.
+pub(super) async fn clear(writer: &mut dyn Ask) -> Result<(), CaptureError> {
+    let sql = format!("{CLOSE}; SELECT {SCHEMA}.clear(); SET LOCAL {} = 'off'; SAVEPOINT belay_capture", SETTING.0);
+    writer.ask(&sql).await.map(|_| ())
+}
+
+/// What is known of the armed tables among those that were written.
+pub(super) struct Armed {
+    /// What the images may be read with; none where what Belay has made in the target is not as it was made.
+    secret: Option<String>,
+    tables: HashSet<u32>,
+    /// Every event of these tables was written down, those that a savepoint took back included.
+    whole: bool,
+}
+
+impl Armed {
+    /// Asks the outsider, whose settings are pinned. Nothing where no trigger has written anything.
+    pub(super) async fn look(
+        outsider: &mut dyn Ask,
+        judged: &Judged,
+        transaction: &Transaction,
+    ) -> Result<Option<Armed>, CaptureError> {
+        let Some(events) = judged.noted else { return Ok(None) };
+        let mut armed = Armed { secret: None, tables: HashSet::new(), whole: false };
+        for row in outsider.ask(&question(&judged.oids())).await? {
+            match row.as_slice() {
+                [Some(secret), None] => armed.secret = Some(secret.clone()),
+                [None, Some(oid)] => drop(armed.tables.insert(oid.parse().map_err(|_| UNEXPECTED)?)),
+                _ => return Err(UNEXPECTED),
+            }
+        }
+        let of_armed = judged.written.iter().filter(|written| armed.tables.contains(&written.oid));
+        let counted: i64 = of_armed.map(Written::events).sum();
+        // Emptying a table takes what was counted in it before out of the counts, but not its images.
+        armed.whole = counted == events && transaction.taken.emptied().is_empty();
+        Ok(Some(armed))
+    }
+
+    /// Whether the trigger of the table is as it was made.
+    pub(super) fn has(&self, about: &Described) -> bool {
+        self.secret.is_some() && self.tables.contains(&about.table.oid)
+    }
+
+    /// Whether the images of the table are proven to be all. Then they can be [`read`].
+    pub(super) async fn open(
+        &self,
+        writer: &mut dyn Ask,
+        judged: &Judged,
+        written: &Written,
+        about: &Described,
+    ) -> Result<bool, CaptureError> {
+        // The values of virtual columns are not in what triggers are given.
+        let computed = about.table.columns.iter().any(|column| column.generated == Generated::Virtual);
+        let (Some(secret), false) = (&self.secret, computed) else { return Ok(false) };
+        if !self.tables.contains(&written.oid) {
+            return Ok(false);
+        }
+        let proof = proof(secret, judged.transaction);
+        let rows = writer.ask(&format!("SELECT {SCHEMA}.open('{proof}', {})", written.oid)).await?;
+        let (old, new) = counts(&rows).ok_or(UNEXPECTED)?;
+        let all = old == written.before() && new == written.after();
+        Ok(all || self.whole && old <= written.before() && new <= written.after())
+    }
+}
+
+/// Reads what was opened.
+pub(super) async fn read(
+    writer: &mut dyn Ask,
+    take: &mut (dyn FnMut(Side, &str) -> Result<(), CaptureError> + Send),
+) -> Result<(), CaptureError> {
+    let each = &mut |row: Row| {
+        let [old, new] = row.as_slice() else { return Err(UNEXPECTED) };
+        for (side, image) in [(Side::Old, old), (Side::New, new)] {
+            if let Some(image) = image {
+                take(side, image)?;
+            }
+        }
+        Ok(())
+    };
+    writer.each("FETCH ALL FROM belay_images; CLOSE belay_images", each).await
+}
+
+/// The secret, where all of Belay's own is as it was made; then the tables whose triggers are.
+fn question(oids: &[u32]) -> String {
+    let oids = oids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    format!(
+        "SELECT k.secret, NULL::text FROM {SCHEMA}.kept k WHERE k.script = '{}' AND k.functions = ({FUNCTIONS}) \
+         AND ({SOUND}); \
+         SELECT NULL::text, a.relation FROM {SCHEMA}.tables a JOIN pg_catalog.pg_trigger t ON t.tgrelid = a.relation \
+         WHERE t.tgname = '{TRIGGER}' AND t.tgenabled = 'O' AND pg_get_triggerdef(t.oid) = a.definition \
+         AND a.relation = ANY ('{{{oids}}}'::oid[])",
+        fingerprint()
+    )
+}
+
+/// What only Belay can say of this transaction: whoever learns it can read what this transaction wrote and no other.
+fn proof(secret: &str, transaction: u64) -> String {
+    let hash = digest::digest(&digest::SHA256, format!("{secret}{transaction}").as_bytes());
+    script::hex(hash.as_ref())
+}
+
+fn counts(rows: &[Row]) -> Option<(u64, u64)> {
+    let (old, new) = rows.first()?.first()?.as_deref()?.split_once(' ')?;
+    Some((old.parse().ok()?, new.parse().ok()?))
+}
