@@ -157,6 +157,8 @@ fn divide(kind: &EventKind) -> Option<(EventKind, Content<'_>)> {
         | EventKind::ApiTokenRevoked { .. }
         | EventKind::TargetAdded { .. }
         | EventKind::TargetRemoved
+        | EventKind::TableArmed { .. }
+        | EventKind::TableDisarmed { .. }
         | EventKind::MaskAdded { .. }
         | EventKind::MaskRemoved { .. }
         | EventKind::RuleAdded { .. }

@@ -178,6 +178,13 @@ pub enum EventKind {
         database: String,
     },
     TargetRemoved,
+    /// A trigger of Belay's writes down what sessions change in a table.
+    TableArmed {
+        table: String,
+    },
+    TableDisarmed {
+        table: String,
+    },
     MaskAdded {
         mask: MaskId,
         column: Resource,
@@ -477,6 +484,8 @@ impl EventKind {
             EventKind::ApiTokenRevoked { .. } => "api_token_revoked",
             EventKind::TargetAdded { .. } => "target_added",
             EventKind::TargetRemoved => "target_removed",
+            EventKind::TableArmed { .. } => "table_armed",
+            EventKind::TableDisarmed { .. } => "table_disarmed",
             EventKind::MaskAdded { .. } => "mask_added",
             EventKind::MaskRemoved { .. } => "mask_removed",
             EventKind::RuleAdded { .. } => "rule_added",

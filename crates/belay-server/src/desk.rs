@@ -7,6 +7,7 @@
 
 mod access;
 mod act;
+mod arming;
 mod callers;
 mod changes;
 mod clock;

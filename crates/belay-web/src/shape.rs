@@ -42,7 +42,7 @@ pub use rows::{ChangedRow, PageOfRows, RowConflict, RowOfTable, Rows, RowsOfTabl
 pub(crate) use rule::hours;
 pub use rule::{NewRule, Rule};
 pub use session::{Connection, Ended, Session};
-pub use target::{Layer, NewTarget, Target, TargetReport};
+pub use target::{ArmTable, ArmedTable, Layer, NewTarget, Target, TargetReport};
 pub use time::Time;
 
 use crate::Problem;

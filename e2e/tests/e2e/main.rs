@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what goes wrong in a test stops it")]
 
 mod archived;
+mod armed;
 mod budgets;
 mod configuration;
 mod end_of_grant;

@@ -114,7 +114,11 @@ pub(crate) fn summary(plan: &Plan) -> Vec<String> {
     lines.extend(plan.tables.iter().map(|table| {
         let indirect = if table.indirect { ", written by a cascade, a trigger or a function" } else { "" };
         let counts = diff::counts(table.inserted, table.updated, table.deleted);
-        format!("{}: {counts}{indirect}; found by {}", table.table, table.found_by)
+        let how = match table.found_by.as_str() {
+            "armed" => "captured by armed trigger".to_owned(),
+            means => format!("found by {means}"),
+        };
+        format!("{}: {counts}{indirect}; {how}", table.table)
     }));
     lines.extend(plan.trial.iter().flat_map(of_trial));
     if !plan.reverts.is_empty() {

@@ -5,8 +5,8 @@ use crate::complete;
 use crate::failure::{Exit, Failure};
 use crate::output::{Out, Row};
 use crate::prompt;
-use belay_model::Name;
-use belay_web::shape::{List, NewTarget, Target, TargetReport};
+use belay_model::{Name, Resource};
+use belay_web::shape::{ArmTable, ArmedTable, List, NewTarget, Target, TargetReport};
 use reqwest::{Method, Url};
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
@@ -40,12 +40,25 @@ enum Act {
         #[arg(add = complete::targets())]
         target: String,
     },
+    /// Arm a table above the scan limit: a trigger there writes down what sessions of Belay's change, so that such changes can be given back
+    Arm(OneTable),
+    /// Disarm a table: its trigger goes
+    Disarm(OneTable),
     /// Remove one: its pending requests are denied, its grants revoked
     Rm {
         /// The target
         #[arg(add = complete::targets())]
         target: String,
     },
+}
+
+#[derive(clap::Args)]
+struct OneTable {
+    /// The target
+    #[arg(add = complete::targets())]
+    target: String,
+    /// The table, as `SCHEMA.TABLE`
+    table: Resource,
 }
 
 #[derive(clap::Args)]
@@ -77,11 +90,20 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Act::Show { target } => {
-            out.one(&client.get::<Target>(&["targets", &target], &[]).await?);
+        Act::Show { target } => show(&client, &target, out).await,
+        Act::Check { target } => check(&client, &target, out).await,
+        Act::Arm(OneTable { target, table }) => {
+            client.order(Method::POST, &["targets", &target, "armed"], &ArmTable { table: table.clone() }).await?;
+            out.say(&format!("{table} of {target} is armed"));
+            out.next(&format!("belay target show {target}"));
             Ok(())
         }
-        Act::Check { target } => check(&client, &target, out).await,
+        Act::Disarm(OneTable { target, table }) => {
+            client.order(Method::DELETE, &["targets", &target, "armed", &table.to_string()], &()).await?;
+            out.say(&format!("{table} of {target} is disarmed"));
+            out.next(&format!("belay target show {target}"));
+            Ok(())
+        }
         Act::Rm { target } => {
             prompt::confirm(out, &format!("Remove {target}, deny its requests and revoke its grants?"))?;
             client.order(Method::DELETE, &["targets", &target], &()).await?;
@@ -120,6 +142,47 @@ async fn add(client: &Client, add: &Add, out: &Out) -> Result<(), Failure> {
     }
     out.next(&format!("belay request {} --for 1h -m REASON", target.name));
     Ok(())
+}
+
+async fn show(client: &Client, target: &str, out: &Out) -> Result<(), Failure> {
+    let target: Target = client.get(&["targets", target], &[]).await?;
+    let armed: Result<List<ArmedTable>, Failure> = client.get(&["targets", &target.name, "armed"], &[]).await;
+    let armed = match armed {
+        Ok(list) => list.items.into_iter().map(|armed| OfTarget { table: armed.table, state: armed.state }).collect(),
+        // What the gateway itself knows of it is shown all the same.
+        Err(failure) => {
+            out.failure(&failure);
+            Vec::new()
+        }
+    };
+    out.one(&Shown { target, armed });
+    Ok(())
+}
+
+/// A target, with what the target itself says of its armed tables.
+#[derive(serde::Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    target: Target,
+    armed: Vec<OfTarget>,
+}
+
+#[derive(serde::Serialize)]
+struct OfTarget {
+    table: String,
+    state: String,
+}
+
+impl Row for Shown {
+    const COLUMNS: &'static [&'static str] = &["name", "protocol", "host", "port", "database", "user", "tls", "armed"];
+    fn cells(&self) -> Vec<String> {
+        let name = |armed: &OfTarget| match armed.state.as_str() {
+            "armed" => armed.table.clone(),
+            state => format!("{} ({state})", armed.table),
+        };
+        let armed = self.armed.iter().map(name).collect::<Vec<_>>().join(", ");
+        self.target.cells().into_iter().chain([armed]).collect()
+    }
 }
 
 async fn check(client: &Client, target: &str, out: &Out) -> Result<(), Failure> {

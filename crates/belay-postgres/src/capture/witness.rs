@@ -1,5 +1,6 @@
 //! What the server itself says of a transaction: its locks and its counts.
 
+use super::armed;
 use super::baseline::Counts;
 use super::{Ask, CaptureError, Limits, Row, pins};
 use belay_change::TableLock;
@@ -71,7 +72,8 @@ pub(super) struct Relation {
 impl Seen {
     /// The tables that it held locked.
     pub(super) fn locks(&self) -> Vec<TableLock> {
-        let tables = self.relations.iter().filter(|one| "rpmf".contains(one.kind) && !one.modes.is_empty());
+        let theirs = |one: &&Relation| "rpmf".contains(one.kind) && !one.modes.is_empty() && !armed::is_images(one);
+        let tables = self.relations.iter().filter(theirs);
         let lock = |one: &Relation| TableLock {
             table: format!("{}.{}", one.schema, one.name),
             modes: one.modes.iter().map(|mode| in_sql(mode)).collect(),

@@ -142,7 +142,7 @@ fn class(action: &str, fields: &Map<String, Value>) -> (&'static str, &'static [
         "grant_extended" | "grant_narrowed" => ("iam", &["admin", "change"]),
         "target_added" | "rule_added" | "mask_added" => ("configuration", &["creation"]),
         "target_removed" | "rule_removed" | "mask_removed" => ("configuration", &["deletion"]),
-        "policy_changed" | "configuration_changed" => ("configuration", &["change"]),
+        "policy_changed" | "configuration_changed" | "table_armed" | "table_disarmed" => ("configuration", &["change"]),
         _ if action.starts_with("ledger_") => ("configuration", &["change"]),
         "connection_ended" | "session_ended" => ("session", &["end"]),
         "plan_applied" | "change_kept" | "change_committed" | "change_reverted" => ("database", &["change"]),

@@ -152,7 +152,7 @@ pub struct ChangedTable {
     pub deleted: u64,
     /// No statement names the table: a cascade, a trigger or a function writes it.
     pub indirect: bool,
-    /// How its rows were found: `key`, `scan`, `whole`, `trash`.
+    /// How its rows were found: `key`, `scan`, `armed` (written down by a trigger), `whole`, `trash`.
     pub found_by: String,
     /// Columns whose values are decided when the change is applied.
     pub volatile: Vec<String>,

@@ -73,6 +73,40 @@ fn postgres() -> String {
     "postgres".to_owned()
 }
 
+/// A table whose changes a trigger of Belay's writes down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ArmedTable {
+    /// What it is.
+    #[serde(flatten)]
+    pub head: Head,
+    /// The target.
+    pub target: String,
+    /// The table, by schema and name.
+    pub table: String,
+    /// `armed`; `altered` where its trigger is not as Belay made it, so that the table counts as not armed.
+    pub state: String,
+}
+
+impl ArmedTable {
+    pub(crate) fn new(target: &str, armed: belay_engine::ArmedTable) -> ArmedTable {
+        ArmedTable {
+            head: Head::of("armed_table"),
+            target: target.to_owned(),
+            table: armed.table,
+            state: if armed.sound { "armed" } else { "altered" }.to_owned(),
+        }
+    }
+}
+
+/// A table to be armed.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ArmTable {
+    /// The table, as `schema.table`.
+    #[schema(value_type = String)]
+    pub table: belay_model::Resource,
+}
+
 /// Which protection layers are active in a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TargetReport {

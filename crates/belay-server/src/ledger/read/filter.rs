@@ -49,6 +49,8 @@ pub(super) const KINDS: &[&str] = &[
     "api_token_revoked",
     "target_added",
     "target_removed",
+    "table_armed",
+    "table_disarmed",
     "mask_added",
     "mask_removed",
     "rule_added",
