@@ -5,9 +5,11 @@
 //! decided and why, how many rows. Kinds are listed one by one, so that a new one is decided on.
 
 use crate::Cut;
-use belay_model::{BindValue, ChangedTable, Event, EventKind, SessionId};
+use belay_model::{BindValue, ChangeId, ChangedTable, Event, EventKind, IdError, PlanId, SessionId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// What stands in the place of a text that is erased.
@@ -16,13 +18,77 @@ pub const ERASED: &str = "[erased]";
 /// Random bytes in the content, so that its hash, which stays, tells nothing of what it was.
 pub const SALT_LEN: usize = 16;
 
-/// Seals content under the keys of sessions.
+/// Whose key seals the content of a record: that of its session. What gives back changes of several sessions is in none
+/// of them, and has a key of its own, so that it can be erased with any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// A session.
+    Session(SessionId),
+    /// A plan in no session.
+    Plan(PlanId),
+    /// A change in no session.
+    Change(ChangeId),
+}
+
+impl Owner {
+    /// Whose the content of this event is, if it may have some.
+    pub(crate) fn of(event: &Event) -> Option<Owner> {
+        match (&event.kind, event.session) {
+            (_, Some(session)) => Some(Owner::Session(session)),
+            (EventKind::PlanMade { plan, .. }, None) => Some(Owner::Plan(*plan)),
+            (EventKind::ChangeKept { change, .. } | EventKind::ChangeRows { change, .. }, None) => {
+                Some(Owner::Change(*change))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whose the content of this event is, if it has some.
+    pub fn of_content(event: &Event) -> Option<Owner> {
+        Content::of(event, None).map(|(owner, ..)| owner)
+    }
+
+    /// Its number.
+    pub fn number(self) -> i64 {
+        match self {
+            Owner::Session(id) => id.0,
+            Owner::Plan(id) => id.0,
+            Owner::Change(id) => id.0,
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Owner::Session(id) => id.fmt(f),
+            Owner::Plan(id) => id.fmt(f),
+            Owner::Change(id) => id.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Owner {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Owner, IdError> {
+        if text.starts_with(PlanId::PREFIX) {
+            text.parse().map(Owner::Plan)
+        } else if text.starts_with(ChangeId::PREFIX) {
+            text.parse().map(Owner::Change)
+        } else {
+            text.parse().map(Owner::Session)
+        }
+    }
+}
+
+/// Seals content under the keys of its owners.
 pub trait Seal {
     /// Random bytes.
     fn salt(&mut self) -> Result<[u8; SALT_LEN], String>;
 
     /// Seals the content of a record in its place.
-    fn seal(&mut self, session: SessionId, seq: u64, content: &mut Vec<u8>) -> Result<(), String>;
+    fn seal(&mut self, owner: Owner, seq: u64, content: &mut Vec<u8>) -> Result<(), String>;
 }
 
 /// The content of an event, as it is written. Its fields have the names that they have in the event.
@@ -88,9 +154,9 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Divides an event of a session into what stays in the open and its content. `None` where all of it stays.
-    pub(crate) fn of(event: &'a Event, cut: Option<&'a Cut>) -> Option<(Event, Content<'a>)> {
-        event.session?;
+    /// Divides an event that has an owner into what stays in the open and its content. `None` where all of it stays.
+    pub(crate) fn of(event: &'a Event, cut: Option<&'a Cut>) -> Option<(Owner, Event, Content<'a>)> {
+        let owner = Owner::of(event)?;
         let (kind, mut content) = match divide(&event.kind) {
             Some(divided) => divided,
             None => (cut.is_some().then(|| event.kind.clone())?, Content::new()),
@@ -105,7 +171,7 @@ impl<'a> Content<'a> {
             connection: event.connection,
             kind,
         };
-        Some((open, content))
+        Some((owner, open, content))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Events to frames.
 
-use crate::content::{Content, SALT_LEN, Seal, hash};
+use crate::content::{Content, Owner, SALT_LEN, Seal, hash};
 use crate::cut::shorten;
 use crate::record::SEQ;
 use crate::{Cut, FRAME_HEAD, MAX_PAYLOAD, Position, leaf, link};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use belay_model::{Event, SessionId};
+use belay_model::Event;
 use std::io::Write as _;
 
 /// Writes frames, one after the other, and knows where the chain stands.
@@ -107,14 +107,13 @@ fn write_payload<S: Seal>(
     seal: Option<&mut S>,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    let divided = seal.and_then(|seal| Content::of(event, cut).map(|(open, content)| (seal, open, content)));
-    let Some((seal, open, mut content)) = divided else { return write_open(seq, cut, event, out) };
+    let divided = seal.and_then(|seal| Content::of(event, cut).map(|divided| (seal, divided)));
+    let Some((seal, (owner, open, mut content))) = divided else { return write_open(seq, cut, event, out) };
     write_open(seq, None, &open, out)?;
     content.salt = hex::encode(seal.salt().map_err(EncodeError::Seal)?);
     let mut content = serde_json::to_vec(&content)?;
     let told = hash(&content);
-    let session = open.session.ok_or_else(|| EncodeError::Seal("it has no session".to_owned()))?;
-    seal.seal(session, seq, &mut content).map_err(EncodeError::Seal)?;
+    seal.seal(owner, seq, &mut content).map_err(EncodeError::Seal)?;
     // The closing brace makes room.
     out.pop();
     out.extend_from_slice(b",\"content\":\"");
@@ -133,7 +132,7 @@ impl Seal for Nobody {
         match *self {}
     }
 
-    fn seal(&mut self, _: SessionId, _: u64, _: &mut Vec<u8>) -> Result<(), String> {
+    fn seal(&mut self, _: Owner, _: u64, _: &mut Vec<u8>) -> Result<(), String> {
         match *self {}
     }
 }

@@ -39,7 +39,7 @@ mod verify;
 
 pub use chain::{Hash, Position, PositionError, leaf, link};
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use content::{ERASED, SALT_LEN, Seal};
+pub use content::{ERASED, Owner, SALT_LEN, Seal};
 pub use cut::Cut;
 pub use encode::{EncodeError, Encoder};
 pub use header::{HEADER_LEN, Header, HeaderError};

@@ -1,10 +1,10 @@
 //! One record, read back.
 
 use crate::Cut;
-use crate::content::{Read, hash, mark_erased, restore};
+use crate::content::{Owner, Read, hash, mark_erased, restore};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use belay_model::{Event, SessionId};
+use belay_model::Event;
 use serde::{Deserialize, Serialize};
 
 /// An event with its place in the ledger.
@@ -15,7 +15,7 @@ pub struct Record {
     /// What had to be left out of it, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
-    /// Its content cannot be read, because the key of its session is gone.
+    /// Its content cannot be read, because there is no key to it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub erased: bool,
     /// The event.
@@ -37,8 +37,8 @@ pub enum RecordError {
 /// What is sealed in a record.
 #[derive(Debug)]
 pub struct Sealed {
-    /// The session whose key it is sealed under.
-    pub session: SessionId,
+    /// Whose key it is sealed under.
+    pub owner: Owner,
     /// The record.
     pub seq: u64,
     /// What [`crate::Seal`] made of the content.
@@ -62,8 +62,6 @@ struct Envelope<'a> {
     seq: u64,
     #[serde(default)]
     cut: Option<Cut>,
-    #[serde(default)]
-    session: Option<SessionId>,
     /// SHA-256 of the content.
     #[serde(default)]
     content: Option<&'a str>,
@@ -86,8 +84,8 @@ impl Record {
         let mut record = Record { seq: envelope.seq, cut: envelope.cut, erased: false, event };
         let (Some(told), Some(sealed)) = (envelope.content, envelope.sealed) else { return Ok((record, None)) };
         let bytes = STANDARD_NO_PAD.decode(sealed).map_err(|_| RecordError::Content)?;
-        let session = envelope.session.ok_or(RecordError::Content)?;
-        let content = match open(Sealed { session, seq: envelope.seq, bytes }) {
+        let owner = Owner::of(&record.event).ok_or(RecordError::Content)?;
+        let content = match open(Sealed { owner, seq: envelope.seq, bytes }) {
             Opened::Content(content) => content,
             Opened::Gone => {
                 record.erased = true;

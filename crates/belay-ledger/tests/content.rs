@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy sees only functions marked as tests as tests")]
 
-use belay_ledger::{Encoder, FRAME_HEAD, FRAME_TAIL, Opened, Position, Record, RecordError, SALT_LEN, Seal};
-use belay_model::{Event, EventKind, SessionId};
+use belay_ledger::{Encoder, FRAME_HEAD, FRAME_TAIL, Opened, Owner, Position, Record, RecordError, SALT_LEN, Seal};
+use belay_model::{ChangeId, Event, EventKind, PlanId, SessionId};
 use serde_json::{Value, json};
 
 /// Turns every bit.
@@ -14,7 +14,7 @@ impl Seal for Turning {
         Ok([7; SALT_LEN])
     }
 
-    fn seal(&mut self, _: SessionId, _: u64, content: &mut Vec<u8>) -> Result<(), String> {
+    fn seal(&mut self, _: Owner, _: u64, content: &mut Vec<u8>) -> Result<(), String> {
         for byte in content.iter_mut() {
             *byte = !*byte;
         }
@@ -77,6 +77,25 @@ fn content_is_nowhere_in_a_record_and_comes_back_whole() {
         assert!(!record.erased && content.as_deref().unwrap().contains("sentinel"));
         assert_eq!(Record::with_content(&payload, content.as_deref()).unwrap(), record);
     }
+}
+
+#[test]
+fn rows_of_a_plan_or_change_in_no_session_are_sealed_under_a_key_of_its_own() {
+    let owners = [Owner::Change(ChangeId(1)), Owner::Change(ChangeId(1)), Owner::Plan(PlanId(1))];
+    for (mut event, owner) in events().into_iter().skip(2).zip(owners) {
+        event.as_object_mut().unwrap().remove("session");
+        let payload = payload(&event);
+        assert!(!String::from_utf8(payload.clone()).unwrap().contains("sentinel"));
+        let mut asked = None;
+        let opened = Record::open(&payload, |sealed| {
+            asked = Some(sealed.owner);
+            turned_back(sealed.bytes)
+        });
+        assert_eq!(asked, Some(owner));
+        assert_eq!(opened.unwrap().0.event, serde_json::from_value(event).unwrap());
+        assert_eq!(owner.to_string().parse::<Owner>().unwrap(), owner);
+    }
+    assert_eq!("s_7".parse::<Owner>().unwrap(), Owner::Session(SessionId(7)));
 }
 
 #[test]

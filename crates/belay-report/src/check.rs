@@ -2,6 +2,7 @@
 
 use crate::document::{API_VERSION, KIND, verify_command};
 use crate::hash::read;
+use crate::strict::Strict;
 use crate::{Document, Selection, Subject, gather, html, signed_text};
 use belay_ledger::{Checkpoint, Hash, InclusionProof, Note, Record, VerifierKey, leaf};
 use std::collections::HashSet;
@@ -84,6 +85,7 @@ pub fn check_page(page: &str, keys: &[VerifierKey]) -> Result<Checked, Fault> {
 /// Reads it strictly: what would be read in more than one way is nothing that anybody wrote.
 fn parse(json: &str) -> Result<Document, Fault> {
     let format = |error: serde_json::Error| Fault::Format(error.to_string());
+    let _: Strict = serde_json::from_str(json).map_err(format)?;
     let document: Document = serde_json::from_str(json).map_err(format)?;
     let written = serde_json::to_value(&document).map_err(format)?;
     let found: serde_json::Value = serde_json::from_str(json).map_err(format)?;

@@ -12,6 +12,7 @@ mod html;
 mod left;
 mod report;
 mod select;
+mod strict;
 mod subject;
 mod words;
 

@@ -185,3 +185,15 @@ fn a_thousand_random_edits_are_all_found() {
         }
     }
 }
+
+#[test]
+fn a_key_that_comes_twice_is_refused() {
+    let text = json(&signed("s_1", &ledger()));
+    let (before, after) = text.split_once(r#""fields":{""#).unwrap();
+    let key = after.split('"').next().unwrap();
+    // Readers that take the first of two see what nobody has signed.
+    let forged = format!(r#"{before}"fields":{{"{key}":"forged","{after}"#);
+    let said = check(&forged, &keys()).unwrap_err().to_string();
+    assert!(said.contains(&format!("`{key}` comes twice")), "{said}");
+    assert!(check(&text, &keys()).is_ok());
+}

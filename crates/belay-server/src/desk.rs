@@ -8,6 +8,7 @@
 mod access;
 mod act;
 mod arming;
+mod belongs;
 mod callers;
 mod changes;
 mod clock;
@@ -42,6 +43,7 @@ pub use forms::{
     Caller, Change, ClaimedToken, Due, FoundLogin, GrantView, Listing, LoginMatch, MintedToken, NewMask, NewRule,
     NewTarget, NewUser, Question, RequestView, UserChange, Wish,
 };
+pub use holds::Unheld;
 pub(crate) use plans::NewPlan;
 pub use plans::{PlanView, RevertOrder, RevertPart};
 pub use recorder::{Recorder, Unrecorded};

@@ -6,7 +6,8 @@ use crate::desk::{Caller, Desk, DeskError};
 use crate::ledger::{Ledger, search};
 use crate::sessions::LiveSessions;
 use crate::vault::Vault;
-use belay_model::SessionId;
+use belay_ledger::Owner;
+use belay_model::{SessionId, Timestamp};
 use belay_store::{ErasureRecord, ErasureState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use tokio::time::sleep;
 
 /// How often what is not done is tried again.
 const ROUND: Duration = Duration::from_mins(1);
+/// By how much a record may be newer than the one after it, in microseconds.
+const APART: i64 = 86_400 * 1_000_000;
 /// How long it waits for who uses the index.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -55,7 +58,7 @@ impl Eraser {
                 hint: "try again in a moment".to_owned(),
             });
         }
-        if !self.ledger.has_key(id) && !self.desk.was_erased(id).await? {
+        if !self.ledger.may_have_key(Owner::Session(id)) && !self.desk.was_erased(id).await? {
             return Err(DeskError::Conflict {
                 message: format!("there is no key to what {id} typed, so it cannot be erased"),
                 hint: "it was recorded before content was sealed, or `session.keys` is lost".to_owned(),
@@ -88,12 +91,35 @@ impl Eraser {
         }
     }
 
-    /// The same for ever.
+    /// The same for ever; and keys go that open nothing any more.
     pub(crate) async fn watch(self) {
+        let mut oldest = 0;
         loop {
             sleep(ROUND).await;
             self.recover().await;
+            if let Err(error) = self.retire_keys(&mut oldest).await {
+                tracing::error!("keys that open nothing any more stay: {error}");
+            }
         }
+    }
+
+    /// Forgets the keys of sessions whose records retention has deleted, and of which no rows are kept. Looks only if the
+    /// oldest record is not the one that it was.
+    pub(crate) async fn retire_keys(&self, oldest: &mut u64) -> Result<usize, DeskError> {
+        let _alone = self.one.lock().await;
+        let ledger = self.ledger.clone();
+        let first = tokio::task::spawn_blocking(move || ledger.oldest()).await;
+        let first = first.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
+        let Some((seq, at)) = first.filter(|(seq, _)| *seq > *oldest) else { return Ok(0) };
+        let before = Timestamp(at.0.saturating_sub(APART));
+        let outlived = self.desk.outlived(&self.ledger.key_owners(), before).await?;
+        let count = outlived.len();
+        if count > 0 {
+            self.erase_keys(outlived).await?;
+            tracing::info!(count, "keys of sessions went, whose records retention has deleted");
+        }
+        *oldest = seq;
+        Ok(count)
     }
 
     async fn go_on(&self, erasure: &ErasureRecord) -> Result<bool, DeskError> {
@@ -104,13 +130,21 @@ impl Eraser {
     }
 
     async fn carry_out(&self, session: SessionId) -> Result<bool, DeskError> {
-        let broken = |error: &dyn std::fmt::Display| DeskError::Store(error.to_string());
-        let ledger = self.ledger.clone();
-        let erased = tokio::task::spawn_blocking(move || ledger.erase_key(session)).await;
-        erased.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
+        self.erase_keys(self.desk.owners_of(session).await?).await?;
         // Whoever reads from here on finds no key; what was read before is gone with the index.
         search::forget(&search::index_file(self.ledger.dir()), PATIENCE).await.map_err(|error| broken(&error))?;
         self.vault.drop_rows_of(session).await?;
         self.desk.settle_erasure(session).await
     }
+
+    async fn erase_keys(&self, owners: Vec<Owner>) -> Result<(), DeskError> {
+        let ledger = self.ledger.clone();
+        let erased = tokio::task::spawn_blocking(move || ledger.erase_keys(&owners)).await;
+        erased.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
+        Ok(())
+    }
+}
+
+fn broken(error: &dyn std::fmt::Display) -> DeskError {
+    DeskError::Store(error.to_string())
 }

@@ -12,6 +12,7 @@ pub mod account;
 pub mod archive;
 pub mod checkpoint;
 mod kept;
+mod mentioned;
 pub mod proof;
 mod queue;
 pub mod read;
@@ -29,19 +30,20 @@ pub mod witness;
 mod writer;
 
 pub use kept::Deletion;
+pub use mentioned::Mentioned;
 pub use segment::LedgerError;
-pub use session_keys::SESSION_KEYS;
+pub use session_keys::{KeyState, SESSION_KEYS, key_state};
 pub use truncated::Truncated;
 pub use unfinished::Unfinished;
 
-use belay_ledger::Position;
-use belay_model::{Event, SessionId};
+use belay_ledger::{Owner, Position};
+use belay_model::{Event, Timestamp};
 use queue::{Bounds, Queue, Rejected};
 use recover::Recovery;
 use session_keys::Keyring;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use writer::{Place, SegmentBounds, Writer};
@@ -61,6 +63,8 @@ pub struct Settings {
     pub queue_events: usize,
     /// How many bytes of statements and values may wait for the writer.
     pub queue_bytes: usize,
+    /// The most bytes of keys of sessions.
+    pub key_bytes: u64,
 }
 
 impl Settings {
@@ -73,6 +77,7 @@ impl Settings {
             group: Duration::from_millis(40),
             queue_events: 16_384,
             queue_bytes: 32 << 20,
+            key_bytes: u64::MAX,
         }
     }
 }
@@ -124,6 +129,8 @@ struct Inner {
     queue: Arc<Queue>,
     dir: PathBuf,
     keyring: session_keys::Shared,
+    /// There is no room for more keys.
+    is_full: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -146,14 +153,15 @@ impl Ledger {
         let bounds = Bounds { events: settings.queue_events.max(1), bytes: settings.queue_bytes.max(1) };
         let queue = Arc::new(Queue::new(bounds, settings.group));
         let keys = settings.dir.join(SESSION_KEYS);
-        let keyring = Keyring::open(&settings.dir).map_err(|source| LedgerError::Io { path: keys, source })?;
-        let keyring = Arc::new(Mutex::new(keyring));
+        let keyring = Keyring::open(&settings.dir, settings.key_bytes)
+            .map_err(|source| LedgerError::Io { path: keys, source })?;
+        let (is_full, keyring) = (keyring.is_full(), Arc::new(Mutex::new(keyring)));
         let bounds = SegmentBounds { bytes: settings.segment_bytes, age: settings.segment_age };
         let place = Place { lock, dir: settings.dir.clone(), bounds };
         let writer = Writer::new(Arc::clone(&queue), place, tail, connections, Arc::clone(&keyring))?;
         let thread =
             std::thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(failed)?;
-        let inner = Inner { queue, dir: settings.dir.clone(), keyring, thread: Mutex::new(Some(thread)) };
+        let inner = Inner { queue, dir: settings.dir.clone(), keyring, is_full, thread: Mutex::new(Some(thread)) };
         Ok((Ledger { inner: Arc::new(inner) }, opened))
     }
 
@@ -187,6 +195,9 @@ impl Ledger {
     /// ledger is down.
     #[allow(clippy::result_large_err, reason = "the caller needs its event back, and boxing it would cost every call")]
     pub fn try_record(&self, event: Event) -> Result<(), Event> {
+        if self.has_room_for(&event).is_err() {
+            return Err(event);
+        }
         self.inner.queue.push(event, None, false).map_err(|rejected| rejected.event)
     }
 
@@ -199,6 +210,7 @@ impl Ledger {
 
     /// Gives the event to the ledger. Waits for room in the queue, never for the disk.
     pub async fn record(&self, event: Event) -> Result<(), LedgerDown> {
+        self.has_room_for(&event)?;
         let mut event = event;
         loop {
             let room = self.inner.queue.room().notified();
@@ -217,6 +229,7 @@ impl Ledger {
     /// Gives the event to the ledger and returns when it is on the disk. An error means that it was not stored; a
     /// caller that stops waiting does not know.
     pub async fn record_durable(&self, event: Event) -> Result<(), LedgerDown> {
+        self.has_room_for(&event)?;
         let mut event = event;
         loop {
             let room = self.inner.queue.room().notified();
@@ -232,15 +245,43 @@ impl Ledger {
         }
     }
 
-    /// Whether there is a key to content of this session's records.
-    pub fn has_key(&self, session: SessionId) -> bool {
-        self.inner.keyring.lock().unwrap_or_else(PoisonError::into_inner).has(session)
+    /// Whether there is a key to content of this session's records, or a damaged one.
+    pub fn may_have_key(&self, owner: Owner) -> bool {
+        self.keyring().may_have(owner)
     }
 
-    /// Forgets the key to the content of this session's records; false where there is none. Waits for the disk.
-    pub fn erase_key(&self, session: SessionId) -> Result<bool, LedgerError> {
-        let mut keyring = self.inner.keyring.lock().unwrap_or_else(PoisonError::into_inner);
-        keyring.erase(session).map_err(|source| LedgerError::Io { path: self.dir().join(SESSION_KEYS), source })
+    /// Forgets the keys to content of these; false where there are none. Waits for the disk.
+    pub fn erase_keys(&self, owners: &[Owner]) -> Result<bool, LedgerError> {
+        let erased = self.keyring().erase(owners);
+        erased.map_err(|source| LedgerError::Io { path: self.dir().join(SESSION_KEYS), source })
+    }
+
+    /// The number of the oldest record that is there, and when it was; `None` where there is none that is understood.
+    pub(crate) fn oldest(&self) -> Result<Option<(u64, Timestamp)>, read::ReadError> {
+        let oldest = read::events(self.dir(), 0)?.next().transpose();
+        Ok(read::understood(oldest)?.flatten().map(|record| (record.seq, record.event.at)))
+    }
+
+    /// Everybody whose content has a key.
+    pub(crate) fn key_owners(&self) -> Vec<Owner> {
+        self.keyring().owners()
+    }
+
+    fn keyring(&self) -> MutexGuard<'_, Keyring> {
+        self.inner.keyring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses who needs a key for which there is no room, before the writer would have to: it could write nothing then.
+    fn has_room_for(&self, event: &Event) -> Result<(), LedgerDown> {
+        if !self.inner.is_full.load(Relaxed) {
+            return Ok(());
+        }
+        let Some(owner) = Owner::of_content(event) else { return Ok(()) };
+        let keyring = self.keyring();
+        if keyring.has(owner) {
+            return Ok(());
+        }
+        Err(LedgerDown { why: format!("`{SESSION_KEYS}`: {}", keyring.full()).into() })
     }
 
     /// What it has done.

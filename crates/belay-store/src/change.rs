@@ -1,6 +1,6 @@
 //! Change sets, and how their transactions ended. Their rows are in sealed files; here is where.
 
-use crate::hold::NOT_HELD;
+use crate::belongs::{CHANGE_NOT_HELD, PLAN_NOT_HELD};
 use crate::{Look, StoreError, Writing, row};
 use belay_model::{ChangeId, GrantId, KeptChange, Name, PlanId, SessionId, Timestamp};
 use sqlx::sqlite::SqliteRow;
@@ -34,7 +34,7 @@ pub(crate) const TRASH: &str = "%\"means\":\"trash\"%";
 pub struct WhichChanges<'a> {
     /// Of this person.
     pub of: Option<&'a Name>,
-    /// Of this session.
+    /// That belong to this session.
     pub session: Option<SessionId>,
     /// Those that were rolled back, too.
     pub all: bool,
@@ -53,7 +53,8 @@ impl Look<'_> {
     /// Changes, newest first.
     pub async fn changes(&mut self, which: WhichChanges<'_>) -> Result<Vec<ChangeRecord>, StoreError> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "{SELECT} WHERE (?1 IS NULL OR c.principal = ?1) AND (?2 IS NULL OR c.session = ?2)
+            "{SELECT} WHERE (?1 IS NULL OR c.principal = ?1)
+             AND (?2 IS NULL OR c.id IN (SELECT change FROM change_sessions WHERE session = ?2))
              AND (?3 OR c.state <> 'rolled_back') ORDER BY c.id DESC LIMIT ?4"
         )))
         .bind(which.of.map(Name::as_str))
@@ -83,7 +84,7 @@ impl Look<'_> {
     pub async fn due_trash(&mut self, now: Timestamp) -> Result<Vec<ChangeRecord>, StoreError> {
         let sql = format!(
             "{SELECT} WHERE c.file IS NOT NULL AND c.state = 'committed' AND c.expires_at <= ?1 AND c.summary LIKE '{TRASH}'
-             AND {NOT_HELD} ORDER BY c.id LIMIT ?2"
+             AND {CHANGE_NOT_HELD} ORDER BY c.id LIMIT ?2"
         );
         let found = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now.0).bind(crate::LIST_MOST).fetch_all(&mut *self.0);
         found.await?.iter().map(record).collect()
@@ -149,11 +150,11 @@ impl Writing {
     }
 
     /// Forgets the files of plans and changes whose time is over, and returns their names; at most a list's worth.
-    /// What is not settled keeps its file, and so does what is still in a target's trash or of a session on hold.
+    /// What is not settled keeps its file, and so does what is still in a target's trash or belongs to a session on hold.
     pub async fn forget_change_files(&mut self, now: Timestamp, plans: Timestamp) -> Result<Vec<String>, StoreError> {
         let of_changes = format!(
-            "SELECT file FROM changes WHERE file IS NOT NULL AND expires_at <= ?1 AND (state = 'rolled_back'
-             OR state = 'committed' AND summary NOT LIKE '{TRASH}') AND {NOT_HELD} LIMIT ?2"
+            "SELECT file FROM changes c WHERE file IS NOT NULL AND expires_at <= ?1 AND (state = 'rolled_back'
+             OR state = 'committed' AND summary NOT LIKE '{TRASH}') AND {CHANGE_NOT_HELD} LIMIT ?2"
         );
         let mut files: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(of_changes))
             .bind(now.0)
@@ -161,8 +162,8 @@ impl Writing {
             .fetch_all(self.connection())
             .await?;
         let of_plans = format!(
-            "SELECT file FROM plans WHERE file IS NOT NULL AND state NOT IN ('pending', 'approved')
-             AND expires_at <= ?1 AND {NOT_HELD} LIMIT ?2"
+            "SELECT file FROM plans p WHERE file IS NOT NULL AND state NOT IN ('pending', 'approved')
+             AND expires_at <= ?1 AND {PLAN_NOT_HELD} LIMIT ?2"
         );
         let found: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(of_plans))
             .bind(plans.0)

@@ -33,6 +33,9 @@ pub struct ErasureRecord {
     pub state: ErasureState,
 }
 
+/// Changes that belong to the session that is bound first.
+const OF_SESSION: &str = "id IN (SELECT change FROM change_sessions WHERE session = ?1)";
+
 impl Look<'_> {
     /// Those that are not done, in the order of sessions; at most a list's worth.
     pub async fn open_erasures(&mut self) -> Result<Vec<ErasureRecord>, StoreError> {
@@ -50,26 +53,33 @@ impl Look<'_> {
         row.as_ref().map(record).transpose()
     }
 
-    /// Plans and changes of the session that stand in the way: they are open, or nobody knows how they ended.
+    /// Plans and changes of the session that stand in the way: they are open, or it is not known how they ended, and there
+    /// is somebody to ask.
     pub async fn unsettled_in(&mut self, session: SessionId) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT 'p_' || id FROM plans WHERE session = ?1 AND state IN ('pending', 'approved')
-                   UNION ALL SELECT 'c_' || id FROM changes WHERE session = ?1 AND state IN ('kept', 'unknown') LIMIT 10";
+        let sql = "SELECT 'p_' || id FROM plans WHERE state IN ('pending', 'approved')
+                       AND id IN (SELECT plan FROM plan_sessions WHERE session = ?1)
+                   UNION ALL SELECT 'c_' || id FROM changes WHERE state IN ('kept', 'unknown')
+                       AND id IN (SELECT change FROM change_sessions WHERE session = ?1)
+                       AND EXISTS (SELECT 1 FROM targets WHERE targets.name = changes.target) LIMIT 10";
         Ok(sqlx::query_scalar(sql).bind(session.0).fetch_all(&mut *self.0).await?)
     }
 
     /// The files of the session's plans and changes, but for those of tables that wait in a target's trash.
     pub async fn session_files(&mut self, session: SessionId) -> Result<Vec<String>, StoreError> {
         let named = format!(
-            "SELECT file FROM plans WHERE session = ?1 AND file IS NOT NULL UNION
-             SELECT file FROM changes WHERE session = ?1 AND file IS NOT NULL AND NOT (state = 'committed' AND summary LIKE '{TRASH}')"
+            "SELECT file FROM plans WHERE file IS NOT NULL AND id IN (SELECT plan FROM plan_sessions WHERE session = ?1) UNION
+             SELECT file FROM changes WHERE file IS NOT NULL AND {OF_SESSION}
+             AND NOT (state = 'committed' AND summary LIKE '{TRASH}')"
         );
         Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(named)).bind(session.0).fetch_all(&mut *self.0).await?)
     }
 
     /// Whether rows of the session are still named: those that wait in a target's trash.
     pub async fn has_files(&mut self, session: SessionId) -> Result<bool, StoreError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM changes WHERE session = ?1 AND file IS NOT NULL)
-                   OR EXISTS (SELECT 1 FROM plans WHERE session = ?1 AND file IS NOT NULL)";
+        let sql = "SELECT EXISTS (SELECT 1 FROM changes c JOIN change_sessions m ON m.change = c.id
+                                  WHERE m.session = ?1 AND c.file IS NOT NULL)
+                   OR EXISTS (SELECT 1 FROM plans p JOIN plan_sessions m ON m.plan = p.id
+                              WHERE m.session = ?1 AND p.file IS NOT NULL)";
         Ok(sqlx::query_scalar(sql).bind(session.0).fetch_one(&mut *self.0).await?)
     }
 }
@@ -113,15 +123,16 @@ impl Writing {
     /// due from now on.
     pub async fn forget_session_files(&mut self, session: SessionId, now: Timestamp) -> Result<(), StoreError> {
         let due = format!(
-            "UPDATE changes SET expires_at = min(expires_at, ?2) WHERE session = ?1 AND file IS NOT NULL
+            "UPDATE changes SET expires_at = min(expires_at, ?2) WHERE {OF_SESSION} AND file IS NOT NULL
              AND state = 'committed' AND summary LIKE '{TRASH}'"
         );
         sqlx::query(sqlx::AssertSqlSafe(due)).bind(session.0).bind(now.0).execute(self.connection()).await?;
         let of_changes = format!(
-            "UPDATE changes SET file = NULL WHERE session = ?1 AND NOT (state = 'committed' AND summary LIKE '{TRASH}')"
+            "UPDATE changes SET file = NULL WHERE {OF_SESSION} AND NOT (state = 'committed' AND summary LIKE '{TRASH}')"
         );
         sqlx::query(sqlx::AssertSqlSafe(of_changes)).bind(session.0).execute(self.connection()).await?;
-        let of_plans = "UPDATE plans SET file = NULL, revert = NULL WHERE session = ?1";
+        let of_plans = "UPDATE plans SET file = NULL, revert = NULL
+                        WHERE id IN (SELECT plan FROM plan_sessions WHERE session = ?1)";
         sqlx::query(of_plans).bind(session.0).execute(self.connection()).await?;
         Ok(())
     }

@@ -17,9 +17,6 @@ pub struct HoldRecord {
     pub reason: String,
 }
 
-/// Rows of a session that may be deleted: the condition on its column.
-pub(crate) const NOT_HELD: &str = "(session IS NULL OR session NOT IN (SELECT session FROM holds))";
-
 impl Look<'_> {
     /// Every hold, in the order of sessions.
     pub async fn holds(&mut self) -> Result<Vec<HoldRecord>, StoreError> {

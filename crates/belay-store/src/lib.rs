@@ -5,6 +5,7 @@
 //! [`Writing`] at a time: what it read is still true when it commits.
 
 mod api_token;
+mod belongs;
 mod change;
 mod erasure;
 mod error;
@@ -25,6 +26,7 @@ mod target;
 mod user;
 
 pub use api_token::{ApiToken, TokenOwner};
+pub use belongs::Held;
 pub use change::{ChangeRecord, WhichChanges};
 pub use erasure::{ErasureRecord, ErasureState};
 pub use error::StoreError;

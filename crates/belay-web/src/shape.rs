@@ -24,7 +24,7 @@ mod time;
 
 pub use access::{Because, Can, CanAnswer, NearestChange, Policy};
 pub use archive::LedgerArchive;
-pub use audit::{AuditEntry, AuditPage, Verification};
+pub use audit::{AuditEntry, AuditPage, SessionKeys, Verification};
 pub use bounds::{Bounds, Budgets, RowFilter};
 pub use change::{
     ApprovePlan, ChangedTable, KeptChange, Plan, Revert, RevertOwn, RevertPart, TableLock, Trial, WriteOutcome,

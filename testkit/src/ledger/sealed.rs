@@ -11,11 +11,12 @@ use std::path::Path;
 pub(super) fn open(dir: &Path, record: &mut Value) {
     let Some(sealed) = take(record, "sealed") else { return };
     let told = take(record, "content").expect("a hash beside what is sealed");
-    let session = record["session"].as_str().expect("a session").to_owned();
+    let owner = ["session", "change", "plan"].iter().find_map(|owner| record[*owner].as_str());
+    let owner = owner.expect("whose key it is").to_owned();
     let (body, id) = sealed.split_at(sealed.len() - 4);
     let (body, nonce) = body.split_at(body.len() - 12);
-    let Some(key) = key(dir, &session, id) else { return };
-    let number: i64 = session.trim_start_matches("s_").parse().expect("a number");
+    let Some(key) = key(dir, &owner, id) else { return };
+    let number: i64 = owner[2..].parse().expect("a number");
     let place = [number.to_le_bytes(), record["seq"].as_u64().expect("a number").to_le_bytes()].concat();
     let nonce = Nonce::try_assume_unique_for_key(nonce).expect("12 bytes");
     let mut content = body.to_vec();
@@ -48,10 +49,10 @@ fn take(record: &mut Value, field: &str) -> Option<Vec<u8>> {
     Some(STANDARD_NO_PAD.decode(text.as_str()?).expect("base64"))
 }
 
-fn key(dir: &Path, session: &str, id: &[u8]) -> Option<LessSafeKey> {
+fn key(dir: &Path, owner: &str, id: &[u8]) -> Option<LessSafeKey> {
     let lines = std::fs::read_to_string(dir.join("session.keys")).ok()?;
     let mut words = lines.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let line = words.find(|line| line[0] == session && line[1] == hex::encode(id))?;
+    let line = words.find(|line| line[0] == owner && line[1] == hex::encode(id))?;
     let key = hex::decode(line[2]).expect("hex");
     Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).expect("a key")))
 }

@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use crate::output::Out;
-use belay_web::shape::{EventOutput, Gateway, LedgerArchive, List, Me, Target};
+use belay_web::shape::{EventOutput, Gateway, LedgerArchive, List, Me, SessionKeys, Target};
 use std::process::{Command, ExitCode};
 
 pub(crate) async fn run(out: &Out) -> ExitCode {
@@ -88,6 +88,9 @@ async fn remote(client: &Client, findings: &mut Findings<'_>) {
     if let Ok(archives) = client.get::<List<LedgerArchive>>(&["audit", "archive"], &[]).await {
         archives.items.iter().for_each(|archive| findings.note("archive", archived(archive)));
     }
+    if let Ok(keys) = client.get::<List<SessionKeys>>(&["audit", "session-keys"], &[]).await {
+        keys.items.iter().for_each(|keys| findings.note("session keys", sealed(keys)));
+    }
 }
 
 fn fed(output: &EventOutput) -> Result<String, Failure> {
@@ -109,7 +112,7 @@ fn archived(archive: &LedgerArchive) -> Result<String, Failure> {
     if *odd_count > 0 {
         let message =
             format!("{odd_count} objects in {to} have another content than they were given: {}", odd.join(", "));
-        let hint = "they are left as they are; see docs/ledger.md, \"Archive\"";
+        let hint = "they are left as they are; see docs/archive.md";
         return Err(Failure::new(Exit::Integrity, message).hint(hint));
     }
     if let Some(error) = error {
@@ -121,8 +124,26 @@ fn archived(archive: &LedgerArchive) -> Result<String, Failure> {
         Some(false) => format!("{what} off"),
         None => format!("{what} unknown"),
     };
-    let kept = if *locked > 0 { format!(", {locked} deleted files are locked there for now") } else { String::new() };
+    let kept = if *locked > 0 { format!(", {locked} deleted files are kept there for now") } else { String::new() };
     Ok(format!("{to}, {behind}{kept}; {}, {}", on("versions", *versions), on("object lock", *lock)))
+}
+
+fn sealed(state: &SessionKeys) -> Result<String, Failure> {
+    let SessionKeys { keys, bytes, bytes_most, damaged, .. } = state;
+    if !damaged.is_empty() {
+        let message =
+            format!("{} of `session.keys` is no key: what it was to open reads as erased", damaged.join(", "));
+        return Err(
+            Failure::new(Exit::Integrity, message).hint("put it right from a backup; nothing else depends on it")
+        );
+    }
+    if *bytes >= bytes_most / 5 * 4 {
+        let message =
+            format!("`session.keys` has {bytes} of {bytes_most} bytes; when it is full, new sessions are refused");
+        let hint = "keys go with the records that they open: see `retention` in `[ledger]`";
+        return Err(Failure::new(Exit::Failure, message).hint(hint));
+    }
+    Ok(format!("{keys}, {bytes} of {bytes_most} bytes"))
 }
 
 async fn listens(host: &str, port: u16) -> Result<String, Failure> {
@@ -135,5 +156,22 @@ async fn listens(host: &str, port: u16) -> Result<String, Failure> {
         Ok(Ok(_)) => Ok(format!("PostgreSQL clients reach {host}:{port}")),
         Ok(Err(error)) => Err(failed(error.to_string())),
         Err(_) => Err(failed("no answer".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_with_odd_objects_points_to_its_document() {
+        let archive = serde_json::json!({
+            "kind": "ledger_archive", "api_version": "v1", "to": "s3://b/p", "segments": 0, "bytes": 0, "oldest_seconds": 0,
+            "sent": 1, "odd": ["x"], "odd_count": 1, "locked": 0, "versions": null, "lock": null, "error": null,
+        });
+        let hint = archived(&serde_json::from_value(archive).unwrap()).unwrap_err().hint.unwrap();
+        let document = hint.rsplit(' ').next().unwrap();
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        assert!(std::fs::read_to_string(root.join(document)).unwrap().contains("another content"), "{hint}");
     }
 }

@@ -1,6 +1,7 @@
 //! Changes: kept before they are committed, settled afterwards, and seen.
 
 use super::act::Act;
+use super::belongs::belonging;
 use super::plans::allows_at_once;
 use super::row_keys::Told;
 use super::{Caller, Change, Desk, DeskError, Listing, pick};
@@ -95,6 +96,7 @@ impl Desk {
         if let Some(plan) = origin.plan {
             still_to_apply(&mut act, plan).await?;
         }
+        let (origin, sessions) = belonging(&mut act.writing.look(), origin).await?;
         let change = KeptChange {
             id: ChangeId(0),
             plan: origin.plan,
@@ -114,6 +116,7 @@ impl Desk {
         let summary = written(set)?;
         let record = ChangeRecord { change, reverted_by: Vec::new(), summary, file: Some(file.to_owned()) };
         let change = act.writing.add_change(record).await?.change;
+        act.writing.change_belongs(change.id, &sessions).await?;
         let (tables, more) = Told::of(set, keys).all(change.id);
         let kept = EventKind::ChangeKept {
             change: change.id,
@@ -125,8 +128,8 @@ impl Desk {
             reverts: change.reverts.clone(),
             partial: set.partial,
         };
-        act.event_of(origin, kept);
-        more.for_each(|rows| act.event_of(origin, rows));
+        act.event_of(&origin, kept);
+        more.for_each(|rows| act.event_of(&origin, rows));
         self.finish(act).await?;
         Ok(change)
     }

@@ -98,9 +98,11 @@ async fn may_be_erased(act: &mut Act, who: &Caller, session: &str) -> Result<Ses
     if session.state == SessionState::Open {
         return Err(conflict(format!("{id} is still open"), format!("belay revoke {} ends it", session.grant)));
     }
-    if let Some(hold) = look.hold(id).await? {
-        let hint = format!("belay audit hold --release {id}, if {} agrees", hold.by);
-        return Err(conflict(format!("{id} is on hold, by {}: {}", hold.by, hold.reason), hint));
+    for bound in look.bound_to(id).await? {
+        let Some(hold) = look.hold(bound).await? else { continue };
+        let what = if bound == id { String::new() } else { format!("was given back together with {bound}, which ") };
+        let hint = format!("belay audit hold --release {bound}, if {} agrees", hold.by);
+        return Err(conflict(format!("{id} {what}is on hold, by {}: {}", hold.by, hold.reason), hint));
     }
     let open = look.unsettled_in(id).await?;
     if !open.is_empty() {

@@ -1,12 +1,19 @@
 //! Legal holds on sessions: what is held is neither erased nor deleted when its time is over.
 
 use super::{Caller, Desk, DeskError, pick};
+use crate::ledger::Mentioned;
 use belay_model::{EventKind, SessionId};
 use belay_policy::{Action, REASON_MOST, may_for_all};
-use belay_store::{ErasureState, HoldRecord};
+use belay_store::{ErasureState, HoldRecord, Writing};
 
 /// The most sessions on hold at once: whoever deletes looks at them all.
 const HOLDS_MOST: usize = 1_000;
+
+/// While it lives nothing is put on hold, and nothing else is decided: it is to live for as long as a record takes.
+#[derive(Debug)]
+pub struct Unheld {
+    _writing: Writing,
+}
 
 impl Desk {
     /// Every hold.
@@ -15,10 +22,18 @@ impl Desk {
         Ok(self.store.reader().await?.look().holds().await?)
     }
 
-    /// Sessions of which nothing may be deleted: records, rows of changes, what is sealed.
+    /// Sessions of which nothing may be deleted.
     pub async fn held_sessions(&self) -> Result<Vec<SessionId>, DeskError> {
         let holds = self.store.reader().await?.look().holds().await?;
         Ok(holds.into_iter().map(|hold| hold.session).collect())
+    }
+
+    /// Makes sure that nothing of this is on hold. As long as the answer lives nothing can be put on hold; `None` where
+    /// something is.
+    pub async fn nothing_held(&self, of: &Mentioned) -> Result<Option<Unheld>, DeskError> {
+        let mut writing = self.store.write().await?;
+        let held = writing.look().held().await?;
+        Ok((!of.is_in(&held)).then_some(Unheld { _writing: writing }))
     }
 
     /// Holds a session from here on.
@@ -32,15 +47,14 @@ impl Desk {
                 hint: format!("belay audit hold --release {}", session.id),
             });
         }
-        let erasure = act.writing.look().erasure(session.id).await?;
-        if let Some(erasure) = erasure.filter(|erasure| erasure.state != ErasureState::Done) {
-            return Err(DeskError::Conflict {
-                message: format!(
-                    "the content of {} is being erased, by {}: {}",
-                    session.id, erasure.by, erasure.reason
-                ),
-                hint: "belay audit search 'kind:session_erased' tells more".to_owned(),
-            });
+        for bound in act.writing.look().bound_to(session.id).await? {
+            let erasure = act.writing.look().erasure(bound).await?;
+            if let Some(erasure) = erasure.filter(|erasure| erasure.state != ErasureState::Done) {
+                return Err(DeskError::Conflict {
+                    message: format!("the content of {bound} is being erased, by {}: {}", erasure.by, erasure.reason),
+                    hint: "belay audit search 'kind:session_erased' tells more".to_owned(),
+                });
+            }
         }
         if act.writing.look().holds().await?.len() >= HOLDS_MOST {
             return Err(DeskError::Conflict {

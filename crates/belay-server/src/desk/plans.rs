@@ -1,6 +1,7 @@
 //! Plans: made, seen, decided on, and what becomes of them.
 
 use super::act::Act;
+use super::belongs::belonging;
 use super::changes::{Origin, read, rows, rows_gone, written};
 use super::row_keys::Told;
 use super::{Caller, Change, Desk, DeskError, Listing, pick};
@@ -133,6 +134,7 @@ impl Desk {
                 hint: "belay plans --mine; apply them, or have them denied".to_owned(),
             });
         }
+        let (origin, sessions) = belonging(&mut act.writing.look(), origin).await?;
         let missing = || DeskError::NotFound { kind: "grant", name: origin.grant.to_string() };
         let grant = act.writing.look().grant(origin.grant).await?.ok_or_else(missing)?.grant;
         let request = act.writing.look().request(grant.request).await?.ok_or_else(missing)?;
@@ -165,6 +167,7 @@ impl Desk {
         let revert = revert.map_err(|error| DeskError::Store(error.to_string()))?;
         let record = PlanRecord { plan, summary: written(new.set)?, revert, file: Some(new.file.to_owned()) };
         let plan = act.writing.add_plan(record).await?.plan;
+        act.writing.plan_belongs(plan.id, &sessions).await?;
         let made = EventKind::PlanMade {
             plan: plan.id,
             tables: Told::of(new.set, new.keys).first(),
@@ -173,7 +176,7 @@ impl Desk {
             approvals_needed,
             reverts,
         };
-        act.event_of(origin, made);
+        act.event_of(&origin, made);
         act.announce(Change::Plan(Arc::new(plan.clone())));
         if let Some(replaced) = new.replaces {
             replace(&mut act, replaced, &plan).await?;

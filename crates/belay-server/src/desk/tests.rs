@@ -2,11 +2,13 @@
 
 mod access;
 mod crash;
+mod erasing;
 mod logins;
 mod people;
 mod plans;
 mod policies;
 mod scope;
+mod sealing;
 mod targets;
 
 use super::{

@@ -2,6 +2,7 @@
 //! are in it.
 
 use super::checkpoint::{self, CheckpointsError};
+use super::kept;
 use super::read::{self, ReadError};
 use super::tiles::{TileError, Tiles};
 use belay_ledger::InclusionProof;
@@ -27,6 +28,9 @@ pub enum AccountError {
     /// Nothing is recorded of it.
     #[error("the ledger has no record of {0}")]
     Unknown(Subject),
+    /// Nothing is recorded of it, up to the end of what retention has deleted at least.
+    #[error("the ledger has no record of {0}; records up to {1} were deleted by retention")]
+    Deleted(Subject, u64),
     /// More than a document can hold.
     #[error("{0} has more than {RECORDS_MOST} records")]
     TooMany(Subject),
@@ -56,10 +60,12 @@ fn proofs(dir: &Path, records: &[Taken], size: u64) -> Result<Vec<InclusionProof
 
 /// The records that belong to it, before the one with the number `size`.
 fn records(dir: &Path, subject: Subject, size: u64) -> Result<Vec<Taken>, AccountError> {
-    let unknown = || AccountError::Unknown(subject);
     let mut selection = match subject {
         Subject::Request(request) => Selection::of(request),
-        Subject::Session(session) => scout(dir, session)?.ok_or_else(unknown)?,
+        Subject::Session(session) => match scout(dir, session)? {
+            Some(selection) => selection,
+            None => return Err(unknown(dir, subject)),
+        },
     };
     let mut found = Vec::new();
     let mut events = read::events(dir, 0)?;
@@ -80,7 +86,15 @@ fn records(dir: &Path, subject: Subject, size: u64) -> Result<Vec<Taken>, Accoun
             found.push(Taken { record, payload: payload.to_owned(), content });
         }
     }
-    if found.is_empty() { Err(unknown()) } else { Ok(found) }
+    if found.is_empty() { Err(unknown(dir, subject)) } else { Ok(found) }
+}
+
+fn unknown(dir: &Path, subject: Subject) -> AccountError {
+    match kept::deletions(dir).map(|deletions| deletions.iter().map(|deletion| deletion.last).max()) {
+        Ok(Some(last)) => AccountError::Deleted(subject, last),
+        Ok(None) => AccountError::Unknown(subject),
+        Err(source) => AccountError::Read(ReadError::Io { path: dir.to_owned(), source }),
+    }
 }
 
 /// What to select by, which begins before the session does.

@@ -8,6 +8,7 @@ pub(super) mod filter;
 mod gone;
 mod report;
 mod signed;
+mod unsigned;
 
 pub use events::{Events, ReadError, events, tail};
 pub(super) use events::{Place, Placed, Source, has_segment, resume, understood};

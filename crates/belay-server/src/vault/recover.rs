@@ -88,9 +88,16 @@ impl Vault {
                 let emptied: BoxFuture<'_, _> = control.changes().empty_trash(&change.database, change.id, &set);
                 emptied.await.map_err(|error| super::failed(&change.target, &error))
             };
-            if let Err(error) = emptied.await {
-                tracing::warn!(change = %change.id, "its tables stay in the trash: {error}");
-                continue;
+            match emptied.await {
+                Ok(()) => {}
+                // For a day a removed target is asked, too.
+                Err(DeskError::NotFound { kind: "target", .. }) => {
+                    tracing::warn!(change = %change.id, "its tables stay in the trash of a target that was removed");
+                }
+                Err(error) => {
+                    tracing::warn!(change = %change.id, "its tables stay in the trash: {error}");
+                    continue;
+                }
             }
             self.desk.trash_emptied(change.id).await?;
             let files = self.files.clone();

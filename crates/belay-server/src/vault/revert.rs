@@ -106,7 +106,7 @@ impl Vault {
         let at_once = if wish.dry_run { None } else { self.desk.revert_at_once(who, &newest, &set).await? };
         let mut origin = origin(who, &newest, &order.changes, None);
         if let Some(grant) = &at_once {
-            (origin.grant, origin.session) = (grant.id, None);
+            origin.grant = grant.id;
         }
         let (vault, who, dry_run) = (self.clone(), who.clone(), wish.dry_run);
         // That several cancel out is nobody's to approve, but later reverts have to know it.
@@ -274,7 +274,8 @@ async fn summed(set: ChangeSet, draft: Box<dyn Draft>) -> Result<Summary, DeskEr
 fn origin(who: &Caller, newest: &KeptChange, reverts: &[ChangeId], plan: Option<PlanId>) -> Origin {
     Origin {
         grant: newest.grant,
-        session: newest.session,
+        // That of what is given back, if it is only one.
+        session: None,
         connection: None,
         principal: who.principal.name.clone(),
         target: newest.target.clone(),

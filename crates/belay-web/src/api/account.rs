@@ -87,6 +87,8 @@ fn unmade(error: &AccountError) -> Problem {
             Problem::new(StatusCode::NOT_FOUND, "not_found", format!("nothing is recorded of {subject}"))
                 .hint("belay sessions --all; belay requests --all")
         }
+        AccountError::Deleted(..) => Problem::new(StatusCode::NOT_FOUND, "not_found", error.to_string())
+            .hint("belay audit search kind:segment_deleted"),
         AccountError::TooMany(_) => Problem::new(StatusCode::CONFLICT, "too_long", error.to_string())
             .hint("belay audit search finds its records page by page"),
         cause => {

@@ -2,12 +2,13 @@
 
 use crate::body::Query;
 use crate::caller::Signed;
-use crate::shape::{AuditPage, Verification};
+use crate::shape::{AuditPage, List, SessionKeys, Verification};
 use crate::{Doors, Problem};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use belay_ledger::Position;
+use belay_server::ledger;
 use belay_server::ledger::read::{self, Filter, ReadError, Trust};
 use belay_server::ledger::search::{self, Found, Index, Page, SearchError};
 use serde::Deserialize;
@@ -18,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Doors>> {
-    OpenApiRouter::new().routes(routes!(search)).routes(routes!(verify))
+    OpenApiRouter::new().routes(routes!(search)).routes(routes!(verify)).routes(routes!(session_keys))
 }
 
 const DEFAULT_LIMIT: usize = 100;
@@ -120,6 +121,19 @@ async fn verify(
     let trust = Some(Trust { keys: vec![key], noted: Vec::new() });
     let report = blocking(move || read::verify(&dir, &read::Against { position: known, trust }));
     Ok(Json(report.await?.into()))
+}
+
+/// The file of keys to what sessions typed: how full it is, and what of it is damaged.
+#[utoipa::path(get, path = "/v1/audit/session-keys", tag = "audit", security(("bearer" = [])),
+    responses((status = OK, body = List<SessionKeys>), (status = "default", body = Problem, content_type = "application/problem+json")))]
+async fn session_keys(
+    State(doors): State<Arc<Doors>>,
+    Signed(who): Signed,
+) -> Result<Json<List<SessionKeys>>, Problem> {
+    doors.desk.may_read_ledger(&who)?;
+    let dir = doors.ledger.dir().to_owned();
+    let state = blocking(move || ledger::key_state(&dir).map_err(|source| ReadError::Io { path: dir, source }));
+    Ok(Json(List::of("session_keys", state.await?.map(SessionKeys::from))))
 }
 
 /// Reading is work for the disk, not for the threads that answer.

@@ -2,6 +2,7 @@
 
 use super::{Head, List, Time};
 use belay_model::Timestamp;
+use belay_server::ledger::KeyState;
 use belay_server::ledger::read::{Fault, Gone, Report};
 use belay_server::ledger::search::{Found, Page};
 use serde::{Deserialize, Serialize};
@@ -113,6 +114,35 @@ pub struct Verification {
     pub checkpoints: u64,
     /// How many records a trusted key has signed, where one was given.
     pub signed: Option<u64>,
+    /// Lines of the file of keys that are no keys: what they were to open reads as erased.
+    #[serde(default)]
+    pub damaged_keys: Vec<String>,
+    /// Files beside the records that are no part of the ledger, so that nothing proves them.
+    #[serde(default)]
+    pub unproven: Vec<String>,
+}
+
+/// The keys to what sessions typed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SessionKeys {
+    /// What it is.
+    #[serde(flatten)]
+    pub head: Head,
+    /// How many there are.
+    pub keys: u64,
+    /// The length of their file.
+    pub bytes: u64,
+    /// The most that it may have; then new sessions are refused.
+    pub bytes_most: u64,
+    /// Lines of it that are no keys: what they were to open reads as erased.
+    pub damaged: Vec<String>,
+}
+
+impl From<KeyState> for SessionKeys {
+    fn from(state: KeyState) -> SessionKeys {
+        let KeyState { keys, bytes, bytes_most, .. } = state;
+        SessionKeys { head: Head::of("session_keys"), keys, bytes, bytes_most, damaged: state.lines() }
+    }
 }
 
 impl From<Report> for Verification {
@@ -133,6 +163,8 @@ impl From<Report> for Verification {
             known: report.known,
             checkpoints: report.checkpoints,
             signed: report.signed,
+            damaged_keys: report.damaged_keys,
+            unproven: report.unproven,
         }
     }
 }

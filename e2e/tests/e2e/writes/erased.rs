@@ -1,7 +1,7 @@
 //! What a session typed and what its rows held is sealed, and erased with the key of the session; its records stay, and so
 //! does every proof of them.
 
-use super::{granted, shop, text, typed};
+use super::{changes, granted, shop, text, typed};
 use e2e::World;
 use serde_json::Value;
 use std::path::Path;
@@ -131,6 +131,56 @@ fn an_erased_session_is_nowhere_in_the_data_directory_and_its_records_still_veri
     world.belay.run("admin", &["-y", "audit", "erase", &session, "--reason", "once more"]).ok();
 }
 
+/// What `who` gives back at once, as the change that did it.
+fn given_back(world: &World, who: &str, words: &[&str]) -> Value {
+    world.belay.run(who, &[&["-y", "-o", "json", "revert"], words].concat()).ok();
+    changes(world)[0].clone()
+}
+
+#[test]
+fn what_gave_a_session_back_at_once_is_sealed_and_erased_with_it_whoever_did_it() {
+    let (world, ticket) = notes();
+    write(&world, &ticket);
+    let session = ended(&world, &ticket);
+    let later = granted(&world, "direct", &["public.*"]);
+    let back = given_back(&world, "alice", &[&session]);
+    assert_eq!(back["session"], session.as_str(), "{back}");
+    assert_eq!(search(&world, &format!("row:{SENTINEL} kind:change_kept")).len(), 2);
+    assert_eq!(holding(&world.belay.data_dir().join("ledger")), [] as [String; 0]);
+    erase(&world, &session).ok();
+    assert_eq!(holding(&world.belay.data_dir()), [] as [String; 0]);
+    assert_eq!(search(&world, &format!("row:{SENTINEL}")), [] as [Value; 0]);
+    let undo = world.belay.run("alice", &["-y", "revert", text(&back, "id")]);
+    assert!(undo.code != 0 && undo.err.contains("not kept any more"), "{}", undo.err);
+    world.belay.run("admin", &["revoke", &later.grant]).ok();
+}
+
+#[test]
+fn what_gave_several_sessions_back_is_erased_with_any_of_them() {
+    let (world, ticket) = notes();
+    write(&world, &ticket);
+    let session = ended(&world, &ticket);
+    let second = granted(&world, "direct", &["public.*"]);
+    typed(&world, &second, "INSERT INTO notes VALUES ('anotherword', 'a body')").ok();
+    let other = ended(&world, &second);
+    granted(&world, "direct", &["public.*"]);
+    let back = given_back(&world, "alice", &["--since", "2020-01-01T00:00:00Z"]);
+    assert_eq!(back["session"], Value::Null, "{back}");
+    assert_eq!(search(&world, &format!("row:{SENTINEL} kind:change_kept")).len(), 2);
+    assert_eq!(holding(&world.belay.data_dir().join("ledger")), [] as [String; 0]);
+    world.belay.json("admin", &["audit", "hold", &other, "--reason", "lawsuit 12/26"]);
+    let refused = erase(&world, &session);
+    assert!(
+        refused.err.contains(&format!("was given back together with {other}, which is on hold")),
+        "{}",
+        refused.err
+    );
+    world.belay.run("admin", &["-y", "audit", "hold", "--release", &other]).ok();
+    erase(&world, &session).ok();
+    assert_eq!(holding(&world.belay.data_dir()), [] as [String; 0]);
+    assert_eq!(search(&world, "row:anotherword").len(), 1, "what the other session did is as it was");
+}
+
 #[test]
 fn a_session_on_hold_is_not_erased_and_only_administrators_erase() {
     let (world, ticket) = notes();
@@ -167,6 +217,9 @@ fn a_session_whose_key_is_lost_reads_as_erased_and_is_not_said_to_be() {
     let offline = world.belay.run("nobody", &words).ok();
     assert!(offline.err.contains("there is no `session.keys` beside the records"), "{}", offline.err);
     assert!(offline.out.lines().all(|line| line.contains("\"text\":\"[erased]\"")), "{}", offline.out);
+    let words = ["session", "replay", &session, "--speed", "1000", "--dir", ledger.to_str().unwrap()];
+    let replayed = world.belay.run("nobody", &words).ok();
+    assert!(replayed.err.contains("there is no `session.keys` beside the records"), "{}", replayed.err);
     world.belay.restart();
     let refused = erase(&world, &session);
     assert!(refused.code != 0 && refused.err.contains("there is no key to what s_1 typed"), "{}", refused.err);
@@ -203,4 +256,40 @@ fn an_erasure_that_is_killed_at_any_moment_is_finished_at_the_next_start() {
         millis = millis * 3 / 2 + 7;
     }
     erase(&world, &session).ok();
+}
+
+#[test]
+fn a_damaged_key_is_named_and_loses_its_session_alone() {
+    let (world, ticket) = notes();
+    write(&world, &ticket);
+    let other = granted(&world, "direct", &["public.*"]);
+    typed(&world, &other, "SELECT 'anotherword'").ok();
+    let fine = world.belay.run("admin", &["doctor"]);
+    assert!(fine.out.contains("ok       session keys: 2, "), "{}", fine.out);
+    let keys = world.belay.data_dir().join("ledger/session.keys");
+    let text = std::fs::read_to_string(&keys).unwrap();
+    std::fs::write(&keys, text.replacen("s_1 ", "s_1 x", 1)).unwrap();
+    let told = world.belay.run("admin", &["doctor"]);
+    assert!(
+        told.code != 0 && told.out.contains("line 1, which begins with s_1 of `session.keys` is no key"),
+        "{}",
+        told.out
+    );
+    let dir = world.belay.data_dir().display().to_string();
+    let public = world.belay.data_dir().join("ledger.pub").display().to_string();
+    for words in [&["audit", "verify"][..], &["audit", "verify", "--dir", &dir, "--key", &public]] {
+        let verified = world.belay.run("admin", words).ok();
+        assert!(verified.err.contains("line 1, which begins with s_1 is no key"), "{}", verified.err);
+    }
+    let offline = world.belay.run("admin", &["audit", "verify", "--dir", &dir, "--key", &public]).ok();
+    assert!(
+        offline.err.contains("no part of the ledger, so not proven: ") && offline.err.contains("session.keys"),
+        "{}",
+        offline.err
+    );
+    world.belay.stop();
+    world.belay.restart();
+    assert_eq!(search(&world, "anotherword").len(), 1);
+    let lost = search(&world, "session:s_1 kind:statement");
+    assert!(!lost.is_empty() && lost.iter().all(|record| record["fields"]["text"] == "[erased]"), "{lost:?}");
 }

@@ -4,7 +4,7 @@ mod line;
 mod parquet;
 
 use self::parquet::Parquet;
-use super::source::{Place, Source};
+use super::source::{DELETIONS, Place, Source, mind_deleted};
 use crate::failure::{Exit, Failure};
 use crate::output::{Out, csv_line};
 use belay_server::ledger::search::Page;
@@ -88,6 +88,8 @@ impl Failed {
 async fn export(source: &mut Source, query: &str, sink: &mut Sink, out: &Out) -> Result<u64, Failed> {
     let newest = source.page("", Page::Newest, 1, out).await.map_err(Failed::Search)?;
     let end = newest.list.items.last().map(|entry| entry.seq);
+    let deleted = source.page(DELETIONS, Page::Newest, 1, out).await.map_err(Failed::Search)?;
+    mind_deleted(&deleted.list.items, out);
     let (mut from, mut count) = (0, 0);
     sink.begin().map_err(Failed::Write)?;
     while let Some(end) = end.filter(|end| from <= *end) {

@@ -1,11 +1,16 @@
 //! `belay audit report`: what one session or one access request was.
 
-use super::{ledger_in, mind_keys};
+use super::source::{DELETIONS, ask, mind_deleted};
+use super::{ledger_in, mind_keys, unreadable};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
+use belay_model::Timestamp;
 use belay_report::{Document, Subject, page};
 use belay_server::ledger::account::{AccountError, account};
+use belay_server::ledger::read::{Filter, tail};
+use belay_server::ledger::search::Page;
+use belay_web::shape::AuditEntry;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -32,14 +37,19 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
-    let document = match &args.dir {
+    let (document, deletions) = match &args.dir {
         Some(dir) => {
             let ledger = ledger_in(dir)?;
             mind_keys(&ledger, out);
-            account(&ledger, args.subject).map_err(unmade)?
+            (account(&ledger, args.subject).map_err(unmade)?, deletions(&ledger)?)
         }
-        None => Client::open()?.get(&["audit", "report"], &[("of", &args.subject.to_string())]).await?,
+        None => {
+            let client = Client::open()?;
+            let document = client.get(&["audit", "report"], &[("of", &args.subject.to_string())]).await?;
+            (document, ask(&client, DELETIONS, Page::Newest, 1).await?.list.items)
+        }
     };
+    mind_deleted(&deletions, out);
     if document.proof.is_none() {
         out.say("the ledger has no signed checkpoint: nothing proves this report");
     }
@@ -57,6 +67,12 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn deletions(ledger: &Path) -> Result<Vec<AuditEntry>, Failure> {
+    let filter = Filter::parse(DELETIONS, Timestamp(0)).map_err(|error| Failure::usage(error.to_string()))?;
+    let found = tail(ledger, &filter, 1, None).map_err(unreadable)?;
+    Ok(found.iter().filter_map(AuditEntry::new).collect())
+}
+
 /// In one line: so it is the same text wherever it is checked.
 fn json(document: &Document) -> Result<String, Failure> {
     let text = serde_json::to_string(document);
@@ -71,8 +87,10 @@ fn write(file: &Path, text: &str) -> Result<(), Failure> {
 /// Why there is no report out of files.
 pub(super) fn unmade(error: AccountError) -> Failure {
     match error {
-        AccountError::Read(error) => super::unreadable(error),
-        AccountError::Unknown(_) | AccountError::TooMany(_) => Failure::new(Exit::Failure, error.to_string()),
+        AccountError::Read(error) => unreadable(error),
+        AccountError::Unknown(_) | AccountError::Deleted(..) | AccountError::TooMany(_) => {
+            Failure::new(Exit::Failure, error.to_string())
+        }
         AccountError::Checkpoints(_) | AccountError::Tiles(_) | AccountError::Unproven(_) => {
             Failure::new(Exit::Integrity, error.to_string()).hint("belay audit verify --dir DIR --key KEY")
         }

@@ -7,7 +7,7 @@ use crate::output::Out;
 use belay_model::Timestamp;
 use belay_server::ledger::read::Filter;
 use belay_server::ledger::search::{Index, Page, SearchError, index_file, scan};
-use belay_web::shape::AuditPage;
+use belay_web::shape::{AuditEntry, AuditPage};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +16,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a search is repeated until the index reaches the end of the ledger: about an hour.
 const TRIES: u32 = 720;
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// What tells that records were deleted.
+pub(super) const DELETIONS: &str = "kind:segment_deleted";
+
+/// Says that records are missing in what was made of the rest, where any were deleted.
+pub(super) fn mind_deleted(deletions: &[AuditEntry], out: &Out) {
+    if !deletions.is_empty() {
+        out.say(&format!("records that retention has deleted are not in it: belay audit search {DELETIONS}"));
+    }
+}
 
 #[derive(Default, clap::Args)]
 pub(crate) struct Place {
@@ -91,7 +101,7 @@ impl Source {
     }
 }
 
-async fn ask(client: &Client, query: &str, page: Page, count: usize) -> Result<AuditPage, Failure> {
+pub(super) async fn ask(client: &Client, query: &str, page: Page, count: usize) -> Result<AuditPage, Failure> {
     let count = count.to_string();
     let from = match page {
         Page::Newest => None,

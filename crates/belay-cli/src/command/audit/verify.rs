@@ -5,6 +5,7 @@ use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
 use belay_ledger::{Position, VerifierKey};
+use belay_server::ledger::SESSION_KEYS;
 use belay_server::ledger::checkpoint::Signed;
 use belay_server::ledger::read::{self, Against, Trust};
 use belay_web::shape::Verification;
@@ -33,6 +34,9 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
         None => online(args.position).await?,
     };
     out.one(&report);
+    for damaged in &report.damaged_keys {
+        out.say(&format!("`{SESSION_KEYS}`: {damaged} is no key: what it was to open reads as erased"));
+    }
     if report.intact {
         for gone in &report.deleted {
             out.say(&format!("{gone}; the tree over all of them is whole"));
@@ -44,6 +48,9 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
             }
             (None, true) => out.say("no signature was checked; with the public key: --key FILE"),
             _ => {}
+        }
+        if args.dir.is_some() && !report.unproven.is_empty() {
+            out.say(&format!("no part of the ledger, so not proven: {}", report.unproven.join(", ")));
         }
         out.next("keep the checkpoint elsewhere: belay audit checkpoint; compare later: belay audit verify --dir DIR --checkpoint FILE");
         return Ok(ExitCode::SUCCESS);

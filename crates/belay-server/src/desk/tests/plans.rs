@@ -6,7 +6,7 @@ use belay_change::{ChangeSet, Column, Generated, Means, Table, TableChange};
 use belay_engine::Outcome;
 use belay_model::{ChangeState, Grant, Plan, PlanState};
 
-fn set(fingerprint: &str) -> ChangeSet {
+pub(super) fn set(fingerprint: &str) -> ChangeSet {
     let column = Column { name: "id".to_owned(), type_name: "integer".to_owned(), generated: Generated::No };
     let table =
         Table { oid: 1, schema: "app".to_owned(), name: "orders".to_owned(), columns: vec![column], key: vec![0] };
@@ -27,7 +27,7 @@ fn set(fingerprint: &str) -> ChangeSet {
     }
 }
 
-fn origin(grant: &Grant) -> Origin {
+pub(super) fn origin(grant: &Grant) -> Origin {
     Origin {
         grant: grant.id,
         session: None,
@@ -40,12 +40,12 @@ fn origin(grant: &Grant) -> Origin {
     }
 }
 
-fn new<'a>(set: &'a ChangeSet, file: &'a str) -> NewPlan<'a> {
+pub(super) fn new<'a>(set: &'a ChangeSet, file: &'a str) -> NewPlan<'a> {
     NewPlan { set, keys: Vec::new(), file, unrepeatable: None, revert: None, replaces: None }
 }
 
 /// Alice's grant to write, approved by bob.
-async fn writer(office: &Office) -> Grant {
+pub(super) async fn writer(office: &Office) -> Grant {
     let write = Wish { effects: Effects::WRITE, ..wish("1h") };
     let made = office.desk.request(&alice(), write).await.unwrap();
     office.desk.approve(&bob(), &made.request.id.to_string()).await.unwrap().grant.unwrap()
@@ -55,7 +55,7 @@ async fn planned(office: &Office, grant: &Grant) -> Plan {
     office.desk.keep_plan(&origin(grant), new(&set("f"), "file")).await.unwrap()
 }
 
-const DAY: Span = Span::from_seconds(86_400);
+pub(super) const DAY: Span = Span::from_seconds(86_400);
 
 #[tokio::test]
 async fn a_plan_is_approved_by_somebody_else_and_applied_once() {

@@ -3,10 +3,12 @@
 use super::ReadError;
 use super::gone::{Deleted, Gone};
 use super::signed::{Signatures, Trust};
+use super::unsigned::Unsigned;
 use crate::ledger::checkpoint::CheckpointsError;
+use crate::ledger::key_state;
 use crate::ledger::recover::feed;
 use crate::ledger::segment::{self, Segment};
-use belay_ledger::{Damage, DamageKind, Position, Verifier};
+use belay_ledger::{Damage, DamageKind, Frame, Position, Verifier};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::Path;
@@ -15,6 +17,9 @@ use std::time::Duration;
 /// How often an unfinished append is looked at again before it is called one: a live gateway finishes it.
 const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// Files beside the records that are named one by one.
+const NAMED_MOST: usize = 20;
 
 /// What verifying a ledger found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +50,12 @@ pub struct Report {
     /// How many records a trusted key has signed; absent where no key was given.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signed: Option<u64>,
+    /// Lines of the file of keys that are no keys: what they were to open reads as erased. No proof depends on them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub damaged_keys: Vec<String>,
+    /// Files beside the records that are no part of the ledger: nothing proves what is in them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub unproven: Vec<String>,
 }
 
 /// Where something is wrong.
@@ -102,7 +113,8 @@ fn prove(dir: &Path, against: &Against) -> Result<Report, ReadError> {
             ReadError::Io { path: dir.to_owned(), source: std::io::Error::other(damaged) }
         }
     })?;
-    let segments = segment::list(dir).map_err(|source| ReadError::Io { path: dir.to_owned(), source })?;
+    let failed = |source| ReadError::Io { path: dir.to_owned(), source };
+    let segments = segment::list(dir).map_err(failed)?;
     let mut report = Report {
         segments: segments.len() as u64,
         records: 0,
@@ -114,9 +126,11 @@ fn prove(dir: &Path, against: &Against) -> Result<Report, ReadError> {
         deleted: Vec::new(),
         checkpoints: 0,
         signed: None,
+        damaged_keys: damaged_keys(dir),
+        unproven: unproven(dir).map_err(failed)?,
     };
-    let failed = |source| ReadError::Io { path: dir.to_owned(), source };
     let mut deleted = Deleted::of(dir).map_err(failed)?;
+    let mut unsigned = Unsigned::default();
     let mut position = Position::START;
     for (index, segment) in segments.iter().enumerate() {
         let last = index + 1 == segments.len();
@@ -130,7 +144,11 @@ fn prove(dir: &Path, against: &Against) -> Result<Report, ReadError> {
                 }
             }
         }
-        match prove_segment(segment, position, last, known, &mut report, &mut signatures)? {
+        let mut see = |frame: &Frame<'_>| {
+            unsigned.see(frame, signatures.signed.unwrap_or(0));
+            signatures.see(frame);
+        };
+        match prove_segment(segment, position, last, known, &mut report, &mut see)? {
             Some(after) => position = after,
             None => break,
         }
@@ -139,10 +157,35 @@ fn prove(dir: &Path, against: &Against) -> Result<Report, ReadError> {
     report.position = position.to_string();
     if report.damage.is_none() {
         signatures.finish();
-        report.damage = signatures.fault;
+        report.damage = signatures.fault.or_else(|| unsigned.fault(&segments, signatures.signed?));
     }
     (report.checkpoints, report.signed) = (signatures.checkpoints, signatures.signed);
     Ok(report)
+}
+
+fn damaged_keys(dir: &Path) -> Vec<String> {
+    match key_state(dir) {
+        Ok(None) => Vec::new(),
+        Ok(Some(state)) => state.lines(),
+        Err(error) => vec![format!("all of it: {error}")],
+    }
+}
+
+fn unproven(dir: &Path) -> std::io::Result<Vec<String>> {
+    const PROVEN: [&str; 3] = ["checkpoint", "checkpoints", "tile"];
+    const ENDS: [&str; 3] = [".ledger", ".kept", ".checkpoint"];
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !PROVEN.contains(&name.as_str()) && !ENDS.iter().any(|end| name.ends_with(end)) {
+            found.push(name);
+        }
+    }
+    found.sort_unstable();
+    let more = found.len().saturating_sub(NAMED_MOST);
+    found.truncate(NAMED_MOST);
+    found.extend((more > 0).then(|| format!("{more} more")));
+    Ok(found)
 }
 
 /// Returns where the ledger stands after the segment; `None` when it goes no further.
@@ -152,7 +195,7 @@ fn prove_segment(
     last: bool,
     known: Option<Position>,
     report: &mut Report,
-    signatures: &mut Signatures,
+    see: &mut dyn FnMut(&Frame<'_>),
 ) -> Result<Option<Position>, ReadError> {
     let failed = |source| ReadError::Io { path: segment.path.clone(), source };
     let file_name = segment.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -170,7 +213,7 @@ fn prove_segment(
     let mut after = before;
     feed(&mut file, &mut verifier, &mut |frame| {
         after = frame.after;
-        signatures.see(&frame);
+        see(&frame);
         report.records += 1;
         if known == Some(after) {
             report.known = Some(true);
