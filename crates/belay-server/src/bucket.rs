@@ -6,6 +6,7 @@ use crate::config::S3Place;
 use belay_ledger::Hash;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
+use jiff::Timestamp;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AwsAuthorizer, AwsCredential, Checksum};
 use object_store::client::{
     HttpClient, HttpConnector as _, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, ReqwestConnector,
@@ -14,6 +15,8 @@ use object_store::path::Path;
 use object_store::{
     Certificate, ClientOptions, Error, ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, RetryConfig,
 };
+use reqwest::Method;
+use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -29,7 +32,7 @@ const TRY_FOR: Duration = Duration::from_secs(30);
 /// Objects that are listed at most: as many tiles as 1,200 million records have.
 const MOST_OBJECTS: usize = 5_000_000;
 /// Versions of one object that are deleted one after the other.
-const MOST_VERSIONS: usize = 16;
+const MOST_VERSIONS: usize = 64;
 /// The longest answer about the bucket itself that is read.
 const MOST_ANSWER: usize = 64 << 10;
 
@@ -68,6 +71,20 @@ pub struct Protection {
     pub versions: Option<bool>,
     /// Whether it locks each new object for a time of its own; absent where it does not say.
     pub lock: Option<bool>,
+}
+
+/// The newest version of an object, or a marker in its place.
+struct Top {
+    /// Absent where there is but one.
+    version: Option<String>,
+    is_locked: bool,
+}
+
+/// What the service answers; of the body the beginning.
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: String,
 }
 
 impl Bucket {
@@ -136,50 +153,79 @@ impl Bucket {
 
     /// The SHA-256 of an object's content; nothing where there is none.
     pub(crate) async fn hash(&self, name: &str) -> Result<Option<(Stored, Hash)>, String> {
+        let mut hash = Sha256::new();
+        let stored = self.read(name, &mut |piece| hash.update(piece)).await?;
+        Ok(stored.map(|stored| (stored, Hash(hash.finalize().into()))))
+    }
+
+    /// An object's content, piece by piece; nothing where there is none.
+    pub(crate) async fn read(
+        &self,
+        name: &str,
+        each: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<Option<Stored>, String> {
         let found = match self.store.get(&self.path(name)).await {
             Ok(found) => found,
             Err(Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(told(&error)),
         };
         let etag = found.meta.e_tag.clone().unwrap_or_default();
-        let (mut hash, mut size) = (Sha256::new(), 0);
+        let mut size = 0;
         let mut pieces = found.into_stream();
         while let Some(piece) = pieces.try_next().await.map_err(|error| told(&error))? {
-            hash.update(&piece);
+            each(&piece);
             size += piece.len() as u64;
         }
-        Ok(Some((Stored { size, etag }, Hash(hash.finalize().into()))))
+        Ok(Some(Stored { size, etag }))
     }
 
-    /// Deletes an object with its versions. Returns false where the bucket keeps one of them for now.
+    /// Deletes an object with its versions, and the markers that somebody put over them. Returns false where a lock keeps
+    /// one of them for now.
     pub(crate) async fn delete(&self, name: &str) -> Result<bool, String> {
         let path = self.path(name);
         for _ in 0..MOST_VERSIONS {
-            let version = match self.store.head(&path).await {
-                Ok(found) => found.version,
-                Err(Error::NotFound { .. }) => return Ok(true),
-                Err(error) => return Err(told(&error)),
-            };
+            let Some(top) = self.top(&path).await? else { return Ok(true) };
+            if top.is_locked {
+                return Ok(false);
+            }
             // Without its version only a marker would be put over it.
-            let Some(version) = version.filter(|version| version != "null") else {
-                return self.store.delete(&path).await.map(|()| true).map_err(|error| told(&error));
-            };
-            let query = format!("versionId={}", encoded(&version));
-            let (status, body) = self.ask(reqwest::Method::DELETE, path.as_ref(), &query).await?;
-            match status {
+            let query = top.version.as_deref().map(|version| format!("versionId={}", encoded(version)));
+            let deleted = self.ask(Method::DELETE, path.as_ref(), &query.unwrap_or_default()).await?;
+            match deleted.status {
+                200..300 if top.version.is_none() => return Ok(true),
                 200..300 => {}
-                403 => return Ok(false),
-                _ => return Err(refusal(status, &body)),
+                404 => return Ok(true),
+                status => return Err(format!("`{name}` cannot be deleted: {}", refusal(status, &deleted.body))),
             }
         }
-        Ok(false)
+        Err(format!("`{name}` has more than {MOST_VERSIONS} versions"))
+    }
+
+    /// The newest version of an object, or a marker in its place.
+    async fn top(&self, path: &Path) -> Result<Option<Top>, String> {
+        let Answer { status, headers, body } = self.ask(Method::HEAD, path.as_ref(), "").await?;
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let version = header("x-amz-version-id").map(str::to_owned);
+        match status {
+            200..300 => {}
+            404 if header("x-amz-delete-marker") == Some("true") => {
+                let version = version.ok_or("the service does not say which marker stands over the object")?;
+                return Ok(Some(Top { version: Some(version), is_locked: false }));
+            }
+            404 => return Ok(None),
+            _ => return Err(refusal(status, &body)),
+        }
+        // Whoever may not ask for locks is told of none, and is refused.
+        let until = header("x-amz-object-lock-retain-until-date").and_then(|until| until.parse::<Timestamp>().ok());
+        let is_held = header("x-amz-object-lock-legal-hold") == Some("ON");
+        Ok(Some(Top { version, is_locked: is_held || until.is_some_and(|until| until > Timestamp::now()) }))
     }
 
     /// What the bucket says of itself; nothing where this key may not ask.
     pub(crate) async fn protection(&self) -> Result<Protection, String> {
-        let (status, body) = self.ask(reqwest::Method::GET, "", "versioning").await?;
+        let Answer { status, body, .. } = self.ask(Method::GET, "", "versioning").await?;
         let versions = (status == 200).then(|| body.contains("<Status>Enabled</Status>"));
-        let (status, body) = self.ask(reqwest::Method::GET, "", "object-lock").await?;
+        let Answer { status, body, .. } = self.ask(Method::GET, "", "object-lock").await?;
         let lock = match status {
             200 => Some(body.contains("<DefaultRetention>")),
             404 => Some(false),
@@ -192,19 +238,20 @@ impl Bucket {
         name.split('/').fold(self.prefix.clone(), Path::join)
     }
 
-    /// A request without a body: its status, and the beginning of the answer.
-    async fn ask(&self, method: reqwest::Method, path: &str, query: &str) -> Result<(u16, String), String> {
+    /// A request without a body.
+    async fn ask(&self, method: Method, path: &str, query: &str) -> Result<Answer, String> {
         let wrong = || "the address of the bucket cannot be used".to_owned();
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.method_mut() = method;
-        *request.uri_mut() = format!("{}/{path}?{query}", self.url).parse().map_err(|_| wrong())?;
+        let mark = if query.is_empty() { "" } else { "?" };
+        *request.uri_mut() = format!("{}/{path}{mark}{query}", self.url).parse().map_err(|_| wrong())?;
         let signed = AwsAuthorizer::new(&self.credential, "s3", &self.region).try_authorize(&mut request, None);
         signed.map_err(|error| told(&error))?;
         let answer = self.http.execute(request).await.map_err(|error| plain(&error))?;
-        let status = answer.status().as_u16();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = answer.into_body().bytes().await.map_err(|error| plain(&error))?;
         let body = body.get(..body.len().min(MOST_ANSWER)).unwrap_or_default();
-        Ok((status, String::from_utf8_lossy(body).into_owned()))
+        Ok(Answer { status, headers, body: String::from_utf8_lossy(body).into_owned() })
     }
 }
 

@@ -36,7 +36,7 @@ pub const ARCHIVE_OBJECTS_TOTAL: &str = "belay_archive_objects_total";
 pub const ARCHIVE_FAILURES_TOTAL: &str = "belay_archive_failures_total";
 /// Objects of the archive that have another content than they were given.
 pub const ARCHIVE_ODD: &str = "belay_archive_odd_objects";
-/// Deleted files of the ledger that the archive's locks keep for now.
+/// Deleted files of the ledger that the archive keeps for now, for a lock or a hold.
 pub const ARCHIVE_LOCKED: &str = "belay_archive_locked_objects";
 /// Files of the ledger that were deleted because their records were too old.
 pub const LEDGER_SEGMENTS_DELETED_TOTAL: &str = "belay_ledger_segments_deleted_total";
@@ -110,7 +110,7 @@ fn describe() {
     metrics::describe_counter!(ARCHIVE_OBJECTS_TOTAL, "objects put into the archive");
     metrics::describe_counter!(ARCHIVE_FAILURES_TOTAL, "times that keeping the archive up failed and was tried again");
     metrics::describe_gauge!(ARCHIVE_ODD, "objects of the archive with another content than they were given");
-    metrics::describe_gauge!(ARCHIVE_LOCKED, "deleted files of the ledger that the archive's locks keep for now");
+    metrics::describe_gauge!(ARCHIVE_LOCKED, "deleted files of the ledger that a lock or a hold keeps in the archive");
 }
 
 #[cfg(test)]

@@ -10,8 +10,10 @@ use belay_server::desk::{Clock, SystemClock};
 use belay_server::ledger::archive::{Archive, ArchiveStatus, Archiving};
 use belay_server::ledger::checkpoint::Signed;
 use belay_server::ledger::read::{self, Against};
+use belay_server::ledger::retention::Retaining;
 use belay_server::ledger::{Ledger, Settings, witness};
-use ledger_bed::{Bed, HOUR, SECOND, at_hour, names, pass, statement, written};
+use ledger_bed::{Bed, HOUR, Held, SECOND, at_hour, names, pass, retaining, statement, written};
+use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,7 @@ const BUCKET: &str = "belay-archive";
 struct Stand {
     moto: Moto,
     bed: Bed,
+    held: Held,
 }
 
 impl Stand {
@@ -31,7 +34,7 @@ impl Stand {
         belay_server::tls::install_provider();
         let moto = Moto::start();
         moto.bucket(BUCKET, locked_days);
-        Stand { moto, bed: Bed::start() }
+        Stand { moto, bed: Bed::start(), held: Held::default() }
     }
 
     /// With a ledger of six hundred hours.
@@ -45,7 +48,31 @@ impl Stand {
 
     fn archive_with(&self, secret: &str, compare: Duration) -> Archive {
         let how = &Archiving { place: place(&self.moto, secret), every: Duration::from_millis(50), compare };
-        Archive::start(how, &self.bed.dir(), self.bed.sealer.latest()).unwrap()
+        Archive::start(how, &self.bed.dir(), self.bed.sealer.latest(), Arc::new(self.held.clone())).unwrap()
+    }
+
+    /// Compares all the time.
+    fn busy_archive(&self) -> Archive {
+        self.archive_with(self.moto.secret(), SECOND / 2)
+    }
+
+    /// Writes on, so that the records of deletions are in closed segments.
+    async fn write_on(&self) {
+        for hour in 600..700 {
+            self.bed.ledger.record_durable(at_hour(hour, 9)).await.unwrap();
+        }
+        self.bed.sealer.now().await.unwrap();
+    }
+
+    /// Objects that are there, without their prefix.
+    fn there(&self, end: &str) -> Vec<String> {
+        let names = self.moto.names(BUCKET).into_iter().filter(|name| name.ends_with(end));
+        names.map(|name| name.strip_prefix("belay/").unwrap().to_owned()).collect()
+    }
+
+    /// Puts another object in its place.
+    fn change(&self, name: &str) {
+        self.moto.put(BUCKET, &format!("belay/{name}"), b"something else");
     }
 
     /// Lays the archive into a directory of its own, as an auditor would.
@@ -85,6 +112,17 @@ async fn until(archive: &Archive, what: &str, is_so: impl Fn(&ArchiveStatus) -> 
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("{what}: {:?}", archive.status());
+}
+
+/// Waits until something is so.
+async fn soon(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..200 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(SECOND / 10).await;
+    }
+    panic!("{what}");
 }
 
 async fn caught_up(archive: &Archive) -> ArchiveStatus {
@@ -218,9 +256,7 @@ async fn what_retention_deletes_goes_from_the_archive_too_and_the_rest_is_a_ledg
     tokio::time::sleep(2 * SECOND).await;
     assert!(!stand.moto.names(BUCKET).contains(&"belay/00000000000000000000.ledger".to_owned()));
     assert!(read::verify(stand.fetch().path(), &stand.bed.trust().await).unwrap().is_intact());
-    for hour in 600..700 {
-        stand.bed.ledger.record_durable(at_hour(hour, 9)).await.unwrap();
-    }
+    stand.write_on().await;
     let segments = || stand.moto.names(BUCKET).into_iter().filter(|name| name.ends_with(".ledger")).collect::<Vec<_>>();
     for _ in 0..200 {
         if segments()[0] == first {
@@ -242,12 +278,167 @@ async fn a_bucket_with_object_lock_keeps_what_retention_deletes_and_says_so() {
     let archive = stand.archive();
     caught_up(&archive).await;
     let passed = pass(&stand.bed, 320, &[]).await;
-    for hour in 600..700 {
-        stand.bed.ledger.record_durable(at_hour(hour, 9)).await.unwrap();
-    }
+    stand.write_on().await;
     let status = until(&archive, "nothing is locked", |status| status.locked == passed.deleted).await;
     assert_eq!(status.error, None);
     assert!(stand.moto.names(BUCKET).contains(&"belay/00000000000000000000.ledger".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_gone_from_the_archive_is_sent_again() {
+    let stand = Stand::start(None);
+    stand.bed.write(600).await;
+    let archive = stand.busy_archive();
+    caught_up(&archive).await;
+    let gone = ["tile/0/000".to_owned(), stand.there("checkpoint")[0].clone(), stand.bed.closed()[0].clone()];
+    for name in &gone {
+        stand.moto.call("delete_object", &json!({ "Bucket": BUCKET, "Key": format!("belay/{name}") }));
+    }
+    soon("it was not sent again", || gone.iter().all(|name| stand.there("").contains(name))).await;
+}
+
+#[tokio::test]
+async fn one_object_that_cannot_be_sent_holds_nobody_up() {
+    let stand = Stand::start(None);
+    let denied = "belay/00000000000000000000.ledger";
+    stand.moto.deny("s3:PutObject", &[&format!("{BUCKET}/{denied}")]);
+    stand.bed.write(200).await;
+    let archive = stand.archive();
+    let status = until(&archive, "others wait", |status| status.segments == 1 && status.error.is_some()).await;
+    assert_eq!(status.error.as_deref(), Some("the service answered AccessDenied"));
+    stand.moto.deny("s3:PutObject", &[]);
+    until(&archive, "it was not tried again", |status| status.segments == 0 && status.error.is_none()).await;
+}
+
+#[tokio::test]
+async fn an_archive_that_cannot_be_compared_is_still_written_to_and_what_was_odd_is_still_told() {
+    let stand = Stand::start(None);
+    stand.bed.write(60).await;
+    let archive = stand.busy_archive();
+    caught_up(&archive).await;
+    stand.change(&stand.bed.closed()[0]);
+    until(&archive, "it was not noticed", |status| status.odd_count == 1).await;
+    stand.moto.deny("s3:ListBucket", &[BUCKET]);
+    until(&archive, "it was compared", |status| status.error.is_some()).await;
+    let sent = archive.status().sent;
+    stand.bed.write(60).await;
+    let status = until(&archive, "nothing is sent", |status| status.sent > sent && status.segments == 0).await;
+    assert_eq!((status.odd_count, status.error.as_deref()), (1, Some("the service answered AccessDenied")));
+}
+
+#[tokio::test]
+async fn what_is_no_record_is_not_put_into_the_archive() {
+    let stand = Stand::start(None);
+    stand.bed.write(200).await;
+    std::fs::write(stand.bed.dir().join("00000000000000000005.kept"), b"{}").unwrap();
+    let archive = stand.archive();
+    caught_up(&archive).await;
+    tokio::time::sleep(SECOND).await;
+    assert!(stand.there("kept").is_empty());
+    assert_eq!(archive.status().error, None);
+}
+
+#[tokio::test]
+async fn nothing_goes_here_before_the_archive_has_it_as_it_was() {
+    let stand = Stand::written(None).await;
+    stand.moto.pause();
+    let archive = stand.busy_archive();
+    let pass_at = async |now| {
+        let retaining = Retaining { archived: Some(archive.archived()), ..retaining(&stand.bed, now, &[]) };
+        retaining.pass().await.unwrap()
+    };
+    until(&archive, "it can be reached", |status| status.error.is_some()).await;
+    let passed = pass_at(320).await;
+    assert!(passed.deleted == 0 && passed.unarchived > 5, "{passed:?}");
+    // One is there and is something else.
+    stand.moto.go_on();
+    let closed = stand.bed.closed();
+    stand.change(&closed[2]);
+    until(&archive, "not all of it is there", |status| status.segments == 1 && status.error.is_none()).await;
+    tokio::time::sleep(SECOND).await;
+    let gone = pass_at(320).await;
+    assert_eq!((gone.deleted, gone.unarchived), (passed.unarchived - 1, 1));
+    assert_eq!(stand.bed.closed()[0], closed[2]);
+    // What they were about is noted until they are gone from the archive as well.
+    assert!(!names(&stand.bed.dir(), "about").is_empty());
+    stand.write_on().await;
+    soon("it stays there", || names(&stand.bed.dir(), "about").is_empty()).await;
+    let there = stand.there("ledger");
+    assert_eq!(there[0], closed[2]);
+    assert!(!there.contains(&closed[0]) && !there.contains(&closed[1]) && !there.contains(&closed[3]), "{there:?}");
+    // While it cannot be compared, nothing goes either.
+    stand.moto.pause();
+    until(&archive, "it can be reached", |status| status.error.is_some()).await;
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(pass_at(420).await.deleted, 0);
+}
+
+#[tokio::test]
+async fn what_is_put_on_hold_after_it_was_deleted_here_stays_in_the_archive() {
+    let stand = Stand::written(None).await;
+    let archive = stand.busy_archive();
+    caught_up(&archive).await;
+    // Session 0 has the hours 0 to 99.
+    let held: Vec<String> = stand.bed.closed().into_iter().take_while(|name| first(name) < 100).collect();
+    stand.held.hold(&[0]);
+    // As retention did that saw no hold yet.
+    let passed = pass(&stand.bed, 320, &[]).await;
+    stand.write_on().await;
+    let count = held.len() as u64;
+    until(&archive, "none is kept", |status| status.locked == count).await;
+    soon("others stay", || stand.there("ledger").iter().filter(|name| first(name) < 200).count() == held.len()).await;
+    assert!(passed.deleted > count);
+    assert_eq!(stand.there("ledger")[..held.len()], held);
+    // What it is about stays noted over a restart.
+    soon("it is not noted", || names(&stand.bed.dir(), "about").len() == held.len()).await;
+    drop(archive);
+    let archive = stand.busy_archive();
+    until(&archive, "none is kept", |status| status.locked == count).await;
+    stand.held.hold(&[]);
+    soon("it stays", || stand.there("ledger").iter().all(|name| first(name) >= 200)).await;
+    assert_eq!(archive.status().error, None);
+}
+
+fn first(name: &str) -> u64 {
+    name.trim_end_matches(".ledger").parse().unwrap()
+}
+
+#[tokio::test]
+async fn an_odd_object_keeps_no_other_from_being_deleted() {
+    let stand = Stand::written(None).await;
+    let odd = stand.bed.closed().pop().unwrap();
+    stand.change(&odd);
+    let archive = stand.archive();
+    until(&archive, "it was not noticed", |status| status.odd_count == 1 && status.segments == 1).await;
+    pass(&stand.bed, 320, &[]).await;
+    stand.write_on().await;
+    soon("it stays", || stand.there("ledger").iter().all(|name| first(name) >= 200)).await;
+    assert_eq!(archive.status().odd, [odd]);
+}
+
+#[tokio::test]
+async fn a_deleted_segment_goes_with_all_its_versions_and_a_refusal_is_no_lock() {
+    let stand = Stand::written(None).await;
+    let versions = json!({ "Bucket": BUCKET, "VersioningConfiguration": { "Status": "Enabled" } });
+    stand.moto.call("put_bucket_versioning", &versions);
+    let archive = stand.busy_archive();
+    caught_up(&archive).await;
+    // Somebody puts a marker over one, so that it is sent once more.
+    let marked = format!("belay/{}", stand.bed.closed()[0]);
+    stand.moto.call("delete_object", &json!({ "Bucket": BUCKET, "Key": marked }));
+    soon("it was not sent again", || stand.moto.names(BUCKET).contains(&marked)).await;
+    tokio::time::sleep(SECOND).await;
+    stand.moto.deny("s3:DeleteObjectVersion", &[&format!("{BUCKET}/*")]);
+    pass(&stand.bed, 320, &[]).await;
+    stand.write_on().await;
+    let status = until(&archive, "it is not refused", |status| status.error.is_some()).await;
+    let why = status.error.unwrap();
+    assert!(why.ends_with(".ledger` cannot be deleted: the service answered AccessDenied"), "{why}");
+    assert_eq!(status.locked, 0);
+    stand.moto.deny("s3:DeleteObjectVersion", &[]);
+    soon("it stays", || stand.there("ledger").iter().all(|name| first(name) >= 200)).await;
+    let left = stand.moto.call("list_object_versions", &json!({ "Bucket": BUCKET, "Prefix": marked }));
+    assert!(left.get("Versions").is_none() && left.get("DeleteMarkers").is_none(), "{left}");
 }
 
 #[tokio::test]

@@ -4,16 +4,20 @@
 
 mod ledger_bed;
 
+use belay_engine::BoxFuture;
 use belay_ledger::{ConsistencyProof, Hash};
 use belay_model::{Event, EventKind, Timestamp};
+use belay_server::ledger::Mentioned;
 use belay_server::ledger::checkpoint;
 use belay_server::ledger::proof::{self, ProofError};
 use belay_server::ledger::read::{self, Filter, Report};
-use belay_server::ledger::retention::Passed;
+use belay_server::ledger::retention::{Holds, Passed, Retaining, RetentionError, Steady, Unheld};
 use belay_server::ledger::search::{self, Index, Page};
 use belay_server::ledger::tiles::Tiles;
-use ledger_bed::{Bed, HOUR, SECOND, at_hour, names, open, pass, statement, written};
+use ledger_bed::{Bed, HOUR, SECOND, at_hour, names, open, pass, retaining, statement, written};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 use testkit::Dice;
 
 async fn verified(bed: &Bed, dir: &Path) -> Report {
@@ -182,6 +186,164 @@ fn forged(text: &str, dir: &Path, segment: &str) -> String {
 }
 
 #[tokio::test]
+async fn what_is_no_record_deletes_nothing_whatever_it_says() {
+    let bed = written().await;
+    let copy = bed.copy();
+    pass(&bed, 320, &[]).await;
+    // Of one that is too young, and of one that goes; it is to be older than it says.
+    let (dir, left) = (bed.dir(), names(&bed.dir(), "ledger"));
+    let text = std::fs::read_to_string(dir.join(&names(&dir, "kept")[0])).unwrap();
+    std::fs::write(dir.join("00000000000000000590.kept"), forged(&text, &dir, &left[3])).unwrap();
+    assert_eq!(pass(&bed, 320, &[]).await.deleted, 0);
+    assert!(dir.join(&left[3]).exists());
+    // Something else in the place of what was deleted is not what a record says may go.
+    std::fs::remove_file(dir.join("00000000000000000590.kept")).unwrap();
+    let gone = &names(copy.path(), "ledger")[2];
+    let mut bytes = std::fs::read(copy.path().join(gone)).unwrap();
+    bytes[200] ^= 1;
+    std::fs::write(dir.join(gone), bytes).unwrap();
+    assert!(retaining(&bed, 320, &[]).pass().await.is_err());
+    assert!(dir.join(gone).exists());
+}
+
+#[tokio::test]
+async fn what_comes_after_a_newer_record_stays_whatever_it_says_of_its_time() {
+    let bed = Bed::start();
+    for hour in (0..100).chain(400..420).chain(100..500) {
+        bed.ledger.record_durable(at_hour(hour, 1)).await.unwrap();
+    }
+    bed.sealer.now().await.unwrap();
+    assert!(pass(&bed, 320, &[]).await.deleted > 5);
+    let first = first_left(&bed.dir());
+    assert!((80..=100).contains(&first), "{first}");
+    let report = verified(&bed, &bed.dir()).await;
+    assert!(report.is_intact() && report.deleted.len() == 1, "{report:?}");
+}
+
+#[tokio::test]
+async fn nothing_goes_by_a_clock_that_was_moved_nor_soon_after_a_start() {
+    let bed = written().await;
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    let mut steady = Steady::at_start(Timestamp(318 * HOUR));
+    let soon = retaining(&bed, 318, &[]).turn(&mut steady, Duration::from_mins(59)).await.unwrap();
+    assert_eq!(soon, Passed::default());
+    // An hour later it says that four have passed, or that it is yesterday, and again when nobody put it right.
+    for now in [322, 290, 323] {
+        let error = retaining(&bed, now, &[]).turn(&mut steady, hours(1)).await.unwrap_err();
+        assert!(matches!(error, RetentionError::Clock(_)), "{error}");
+    }
+    assert_eq!(first_left(&bed.dir()), 0);
+    // It is put right.
+    assert!(retaining(&bed, 320, &[]).turn(&mut steady, hours(2)).await.unwrap().deleted > 5);
+    assert!(retaining(&bed, 350, &[]).turn(&mut steady, hours(3)).await.is_err());
+}
+
+/// Lets nothing be signed as soon as it is asked, which it is before a deletion is recorded.
+struct NoSigner(PathBuf);
+
+impl Holds for NoSigner {
+    fn nothing_held<'a>(&'a self, _: &'a Mentioned) -> BoxFuture<'a, Result<Option<Unheld>, String>> {
+        Box::pin(async {
+            std::fs::create_dir(&self.0).map(|()| Some(Box::new(()) as Unheld)).map_err(|e| e.to_string())
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_is_recorded_once_however_often_it_cannot_be_signed() {
+    let bed = written().await;
+    let dir = bed.dir();
+    let told = || {
+        let filter = Filter::parse("kind:segment_deleted", Timestamp(0)).unwrap();
+        read::tail(&dir, &filter, 1_000, None).unwrap().len()
+    };
+    // What a checkpoint is written to before it is put in its place.
+    let blocked = dir.join("checkpoint.new");
+    let breaking = Retaining { holds: Arc::new(NoSigner(blocked.clone())), ..retaining(&bed, 320, &[]) };
+    assert!(breaking.pass().await.is_err());
+    assert_eq!(told(), 1);
+    for _ in 0..3 {
+        assert!(retaining(&bed, 320, &[]).pass().await.is_err());
+    }
+    assert_eq!((told(), first_left(&dir)), (1, 0));
+    std::fs::remove_dir(blocked).unwrap();
+    let passed = pass(&bed, 320, &[]).await;
+    assert_eq!(told() as u64, passed.deleted);
+    assert!(verified(&bed, &dir).await.is_intact());
+}
+
+#[tokio::test]
+async fn words_of_what_was_deleted_go_from_the_index_also_after_a_kill() {
+    let bed = written().await;
+    let (dir, file) = (bed.dir(), search::index_file(&bed.dir()));
+    let search = async || {
+        let mut index = Index::open(&dir, &file, SECOND).await.unwrap();
+        index.search(&Filter::default(), Page::From(0), 1, 10 * SECOND).await.unwrap();
+    };
+    search().await;
+    let knows = || std::fs::read(&file).unwrap().windows(40).any(|part| part == [b'x'; 40]);
+    assert!(knows());
+    // As if it had been killed before it came to its index: one in the middle goes, the oldest is held.
+    let elsewhere = Retaining { index: dir.join("no-index"), ..retaining(&bed, 420, &[0]) };
+    assert!(elsewhere.pass().await.unwrap().deleted > 5);
+    assert!(knows());
+    pass(&bed, 420, &[0]).await;
+    assert!(!knows());
+    // What is there now stays known.
+    search().await;
+    pass(&bed, 420, &[0]).await;
+    assert!(knows());
+}
+
+#[tokio::test]
+async fn verifying_finds_nothing_amiss_while_segments_are_deleted() {
+    let bed = written().await;
+    let (dir, trust) = (bed.dir(), bed.trust().await);
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let verifying = std::thread::spawn(move || {
+        let mut reports = Vec::new();
+        while is_done.try_recv() != Err(std::sync::mpsc::TryRecvError::Disconnected) {
+            reports.push(read::verify(&dir, &trust));
+        }
+        reports
+    });
+    let passed = pass(&bed, 560, &[]).await;
+    drop(done);
+    assert!(passed.deleted > 20, "{passed:?}");
+    let reports = verifying.join().unwrap();
+    assert!(reports.len() > 3);
+    for report in reports {
+        assert!(report.as_ref().is_ok_and(Report::is_intact), "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_each_file_is_signed_also_after_the_disk_was_full() {
+    let bed = Bed::start();
+    bed.write(10).await;
+    // A folder in the place of the file: nothing can be kept.
+    let (file, aside) = (bed.dir().join("checkpoints"), bed.dir().join("aside"));
+    std::fs::rename(&file, &aside).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    for number in 0..100 {
+        bed.ledger.record_durable(statement(number)).await.unwrap();
+        if number % 20 == 0 {
+            drop(bed.sealer.now().await);
+        }
+    }
+    assert!(bed.sealer.now().await.is_err());
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::rename(&aside, &file).unwrap();
+    bed.sealer.now().await.unwrap();
+    let signed: Vec<u64> =
+        checkpoint::history(&bed.dir()).unwrap().iter().map(|signed| signed.checkpoint.size).collect();
+    for name in names(&bed.dir(), "ledger").iter().skip(1) {
+        let end: u64 = name.trim_end_matches(".ledger").parse().unwrap();
+        assert!(signed.contains(&end), "{end}: {signed:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_was_signed_in_by_a_deleted_record_is_still_trusted() {
     let bed = Bed::start();
     let first_key = bed.sealer.key().await.unwrap();
@@ -208,7 +370,10 @@ async fn a_pass_that_was_cut_short_is_finished_by_the_next() {
     let name = &names(copy.path(), "ledger")[2];
     std::fs::copy(copy.path().join(name), bed.dir().join(name)).unwrap();
     assert!(verified(&bed, &bed.dir()).await.is_intact());
-    assert_eq!(pass(&bed, 320, &[]).await, Passed { deleted: 1, held: 0 });
+    // Not while it is held.
+    assert_eq!(pass(&bed, 320, &[0]).await, Passed { held: 1, ..Passed::default() });
+    assert!(bed.dir().join(name).exists());
+    assert_eq!(pass(&bed, 320, &[]).await, Passed { deleted: 1, ..Passed::default() });
     let report = verified(&bed, &bed.dir()).await;
     assert!(report.is_intact(), "{report:?}");
     assert_eq!(report.deleted[0].last_record, 599 + passed.deleted);

@@ -5,7 +5,7 @@ use crate::output::Out;
 use belay_server::config::{Config, ConfigError};
 use belay_server::feed::{FeedParts, Feeds};
 use belay_server::ledger::archive::{Archive, Archiving};
-use belay_server::ledger::retention::Retaining;
+use belay_server::ledger::retention::{Holds, Retaining};
 use belay_server::ledger::seal::Sealer;
 use belay_server::ledger::{Ledger, search, witness};
 use belay_server::listen::{Gateway, GatewayConfig, GatewayParts};
@@ -97,11 +97,12 @@ async fn serve(config: &Config, mut stopping: Stopping, out: &Out) -> Result<(),
 
     let Foundation { desk, ledger, sealer, clock, .. } = foundation;
     witness::start(&config.witnesses, &sealer.latest(), &clock);
-    let archive = start_archive(config, &ledger, &sealer)?;
+    let archive = start_archive(config, &ledger, &sealer, Arc::clone(&desk) as _)?;
     if let Some(retention) = config.ledger.retention {
         let index = search::index_file(ledger.dir());
         let (ledger, sealer, clock) = (ledger.clone(), Arc::clone(&sealer), Arc::clone(&clock));
-        Retaining { ledger, sealer, index, clock, holds: Arc::clone(&desk) as _, retention }.start();
+        let (holds, archived) = (Arc::clone(&desk) as _, archive.as_ref().map(Archive::archived));
+        Retaining { ledger, sealer, index, clock, holds, archived, retention }.start();
     }
     let doors = Arc::new(Doors {
         desk: Arc::clone(&desk),
@@ -142,9 +143,14 @@ fn start_feeds(config: &Config, foundation: &Foundation, feeding: &Shutdown) -> 
     Ok(Feeds::start(&config.events, &parts, &feeding.subscribe())?)
 }
 
-fn start_archive(config: &Config, ledger: &Ledger, sealer: &Sealer) -> Result<Option<Archive>, StartError> {
+fn start_archive(
+    config: &Config,
+    ledger: &Ledger,
+    sealer: &Sealer,
+    holds: Arc<dyn Holds>,
+) -> Result<Option<Archive>, StartError> {
     let how = config.archive.clone().map(Archiving::new);
-    let started = how.map(|how| Archive::start(&how, ledger.dir(), sealer.latest())).transpose();
+    let started = how.map(|how| Archive::start(&how, ledger.dir(), sealer.latest(), holds)).transpose();
     started.map_err(StartError::Archive)
 }
 

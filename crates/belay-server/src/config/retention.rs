@@ -3,6 +3,7 @@
 use belay_model::{Span, Timestamp};
 use serde::{Deserialize, Deserializer, de};
 use std::fmt;
+use std::time::Duration;
 
 /// The longest, in days: a hundred years.
 const MOST_DAYS: u32 = 36_500;
@@ -15,6 +16,11 @@ pub struct Retention {
 }
 
 impl Retention {
+    /// How long.
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
     /// Records whose time is before this may go.
     pub fn ends(self, now: Timestamp) -> Timestamp {
         let micros = i64::try_from(self.seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX);

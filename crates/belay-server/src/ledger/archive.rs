@@ -4,23 +4,26 @@
 //! time later than the time before. Nothing is ever written over an object: one that has another content than it was
 //! given is told of and left as it is.
 
+pub(super) mod about;
+mod archived;
+mod compare;
 mod contents;
+mod deleting;
 mod noted;
+mod sending;
+mod status;
+
+pub use archived::Archived;
+pub use status::ArchiveStatus;
 
 use super::checkpoint::Signed;
-use super::kept;
-use crate::bucket::{Bucket, Protection, Put, Stored};
+use super::kept::Proven;
+use super::retention::Holds;
+use crate::bucket::{Bucket, Stored};
 use crate::config::S3Place;
-use crate::metrics::{
-    ARCHIVE_BACKLOG_BYTES, ARCHIVE_BACKLOG_OLDEST_SECONDS, ARCHIVE_BACKLOG_SEGMENTS, ARCHIVE_FAILURES_TOTAL,
-    ARCHIVE_LOCKED, ARCHIVE_OBJECTS_TOTAL, ARCHIVE_ODD,
-};
-use belay_ledger::Hash;
-use bytes::Bytes;
-use contents::{Content, Item, Missing, Waiting};
-use futures_util::future::join_all;
-use noted::{Entry, Noted};
-use sha2::{Digest as _, Sha256};
+use crate::metrics::ARCHIVE_FAILURES_TOTAL;
+use contents::Waiting;
+use noted::Noted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,6 +41,8 @@ const COMPARE: Duration = Duration::from_hours(1);
 const LONGEST: Duration = Duration::from_mins(5);
 /// Small objects that are sent at once.
 const AT_ONCE: usize = 8;
+/// Objects that may fail in one turn before the others wait for the next.
+const MOST_FAILED: usize = 8;
 /// Names of odd objects that are told.
 const NAMES_TOLD: usize = 10;
 
@@ -61,58 +66,42 @@ impl Archiving {
     }
 }
 
-/// How the archive is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ArchiveStatus {
-    /// Where it is.
-    pub to: String,
-    /// Closed segments that are not in it.
-    pub segments: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// How many seconds ago the oldest of them was closed.
-    pub oldest_seconds: u64,
-    /// Objects sent since the start.
-    pub sent: u64,
-    /// Objects with another content than they were given; the first few of them.
-    pub odd: Vec<String>,
-    /// How many there are.
-    pub odd_count: u64,
-    /// Deleted segments that the archive keeps for now.
-    pub locked: u64,
-    /// What keeps its objects from being changed.
-    pub protection: Protection,
-    /// Why the last try failed, until one succeeds.
-    pub error: Option<String>,
-}
-
 /// A handle to the task. With the last one it ends.
 #[derive(Debug)]
 pub struct Archive {
     status: Arc<Mutex<ArchiveStatus>>,
+    archived: Archived,
     task: JoinHandle<()>,
 }
 
 impl Archive {
-    /// Starts looking after the archive of the ledger in `dir`, which is signed up to `latest`.
-    pub fn start(how: &Archiving, dir: &Path, latest: Latest) -> Result<Archive, String> {
+    /// Starts looking after the archive of the ledger in `dir`, which is signed up to `latest`, and from which nothing is
+    /// deleted that is held.
+    pub fn start(how: &Archiving, dir: &Path, latest: Latest, holds: Arc<dyn Holds>) -> Result<Archive, String> {
         let to = format!("s3://{}/{}", how.place.bucket, how.place.prefix);
         let status = Arc::new(Mutex::new(ArchiveStatus { to: to.clone(), ..ArchiveStatus::default() }));
         let of = how.place.endpoint.as_deref().unwrap_or(&how.place.region);
         let noted = Noted::open(dir, &format!("{to} {of}")).map_err(|error| format!("`{}`: {error}", dir.display()))?;
+        let archived = Archived::default();
         let work = Work {
             bucket: Bucket::open(&how.place)?,
             dir: dir.to_owned(),
             latest,
+            holds,
             noted,
+            kept: Proven::default(),
+            here: BTreeSet::new(),
             there: BTreeMap::new(),
             odd: BTreeSet::new(),
-            locked: BTreeSet::new(),
+            again: BTreeSet::new(),
+            late: BTreeSet::new(),
+            stays: BTreeSet::new(),
+            archived: archived.clone(),
             compared: None,
             tiles: 0,
             status: Arc::clone(&status),
         };
-        let archive = Archive { status, task: tokio::spawn(work.run(how.every, how.compare)) };
+        let archive = Archive { status, archived, task: tokio::spawn(work.run(how.every, how.compare)) };
         archive.status().tell();
         Ok(archive)
     }
@@ -120,6 +109,11 @@ impl Archive {
     /// How it is doing.
     pub fn status(&self) -> ArchiveStatus {
         lock(&self.status).clone()
+    }
+
+    /// What it has, as it was compared last.
+    pub fn archived(&self) -> Archived {
+        self.archived.clone()
     }
 }
 
@@ -133,22 +127,25 @@ struct Work {
     bucket: Bucket,
     dir: PathBuf,
     latest: Latest,
+    holds: Arc<dyn Holds>,
     noted: Noted,
+    kept: Proven,
+    /// Segments that are not deleted, by their first records.
+    here: BTreeSet<u64>,
     /// What was there already when it was compared.
     there: BTreeMap<String, Stored>,
     odd: BTreeSet<String>,
-    locked: BTreeSet<String>,
+    /// Odd ones that are to be looked at once more.
+    again: BTreeSet<String>,
+    /// Those that failed the last time: they come last.
+    late: BTreeSet<String>,
+    /// Deleted segments that are kept for now, until the next comparison.
+    stays: BTreeSet<String>,
+    archived: Archived,
     compared: Option<Instant>,
-    /// Tiles of so many records are in the archive.
+    /// Tiles of so many records are in the archive, or odd.
     tiles: u64,
     status: Arc<Mutex<ArchiveStatus>>,
-}
-
-/// What an object turned out to be.
-enum Sent {
-    New(Entry),
-    Same(Entry),
-    Odd,
 }
 
 impl Work {
@@ -164,125 +161,34 @@ impl Work {
         }
     }
 
+    /// Each part is done whether another failed or not; the first failure is told.
     async fn turn(&mut self, compare: Duration) -> Result<(), String> {
-        let sealed = self.latest.borrow().as_ref().map_or(0, |signed| signed.checkpoint.size);
-        let (dir, there, tiles) = (self.dir.clone(), self.noted.names(), self.tiles);
-        let missing = blocking(move || contents::missing(&dir, sealed, &there, tiles)).await?;
-        self.tell_backlog(&missing.segments);
+        let mut compared = Ok(());
         if self.compared.is_none_or(|at| at.elapsed() >= compare) {
-            self.compare().await?;
+            // What is gone from the archive is missing.
+            compared = self.compare().await;
         }
-        self.send_all(missing).await?;
-        self.delete().await
+        let sent = self.send_missing().await;
+        let deleted = self.delete().await;
+        compared.and(sent).and(deleted)
     }
 
-    /// Looks for what was changed in the archive, or is gone from it.
-    async fn compare(&mut self) -> Result<(), String> {
-        let mut there = self.bucket.list().await?;
-        let mut gone = Vec::new();
-        let mut other = Vec::new();
-        for (name, entry) in self.noted.all() {
-            match there.remove(name) {
-                None => gone.push(name.clone()),
-                Some(stored) if stored != entry.stored => other.push((name.clone(), entry.clone())),
-                Some(_) => {}
+    async fn send_missing(&mut self) -> Result<(), String> {
+        let signed = self.latest.borrow().as_ref().map(|signed| signed.checkpoint.clone());
+        let (dir, there, tiles) = (self.dir.clone(), self.noted.names(), self.tiles);
+        let mut kept = std::mem::take(&mut self.kept);
+        let found = blocking(move || {
+            if let Some(signed) = &signed {
+                kept.look(&dir, signed)?;
             }
-        }
-        self.odd.clear();
-        self.locked.clear();
-        for (name, entry) in other {
-            match self.bucket.hash(&name).await? {
-                Some((stored, hash)) if hash == entry.hash => note(self.noted.add(&name, Entry { stored, hash }))?,
-                Some(_) => self.is_odd(&name),
-                None => gone.push(name),
-            }
-        }
-        for name in gone {
-            tracing::warn!("`{name}` is not in the archive any more, and is sent again");
-            note(self.noted.remove(&name))?;
-            self.tiles = 0;
-        }
-        self.there = there;
-        let protection = self.bucket.protection().await?;
-        lock(&self.status).protection = protection;
-        self.compared = Some(Instant::now());
-        Ok(())
-    }
-
-    async fn send_all(&mut self, missing: Missing) -> Result<(), String> {
-        let (mut waiting, mut items) = (missing.segments, missing.items);
-        items.retain(|item| !self.odd.contains(&item.name));
-        // Segments are large: one at a time is in memory.
-        let (files, small): (Vec<Item>, Vec<Item>) =
-            items.into_iter().partition(|item| matches!(item.content, Content::File(_)));
-        let chunks = small.chunks(AT_ONCE).chain(files.chunks(1));
-        for chunk in chunks {
-            let sent = join_all(chunk.iter().map(|item| self.send(item))).await;
-            for (item, sent) in chunk.iter().zip(sent) {
-                match sent? {
-                    Sent::New(entry) => {
-                        note(self.noted.add(&item.name, entry))?;
-                        metrics::counter!(ARCHIVE_OBJECTS_TOTAL).increment(1);
-                        lock(&self.status).sent += 1;
-                    }
-                    Sent::Same(entry) => note(self.noted.add(&item.name, entry))?,
-                    Sent::Odd => {
-                        self.is_odd(&item.name);
-                        continue;
-                    }
-                }
-                waiting.retain(|segment| segment.name != item.name);
-            }
-            self.tell_backlog(&waiting);
-        }
-        // An odd one is looked at again with the next comparison.
-        if self.odd.is_empty() {
-            self.tiles = missing.tiles;
-        }
-        Ok(())
-    }
-
-    async fn send(&self, item: &Item) -> Result<Sent, String> {
-        let (dir, content) = (self.dir.clone(), item.content.clone());
-        let (bytes, hash) = blocking(move || {
-            let bytes = contents::read(&dir, &content)?;
-            let hash = Hash(Sha256::digest(&bytes).into());
-            Ok((bytes, hash))
-        })
-        .await?;
-        if !self.there.contains_key(&item.name)
-            && let Put::New(stored) = self.bucket.put(&item.name, Bytes::from(bytes)).await?
-        {
-            return Ok(Sent::New(Entry { stored, hash }));
-        }
-        Ok(match self.bucket.hash(&item.name).await? {
-            Some((stored, found)) if found == hash => Sent::Same(Entry { stored, hash }),
-            Some(_) => Sent::Odd,
-            None => return Err(format!("`{}` was there and is gone", item.name)),
-        })
-    }
-
-    /// Deletes what retention deleted.
-    async fn delete(&mut self) -> Result<(), String> {
-        let dir = self.dir.clone();
-        let deletions = blocking(move || kept::deletions(&dir)).await?;
-        for deletion in deletions {
-            let name = super::segment::name(deletion.first);
-            let is_there = self.noted.get(&name).is_some() || self.there.contains_key(&name);
-            // Only once the archive has the segment with the record that says so.
-            let is_told = deletion.record < self.tiles;
-            if !is_there || !is_told || self.locked.contains(&name) {
-                continue;
-            }
-            if self.bucket.delete(&name).await? {
-                note(self.noted.remove(&name))?;
-                self.there.remove(&name);
-                self.odd.remove(&name);
-            } else {
-                self.locked.insert(name);
-            }
-        }
-        Ok(())
+            let sealed = signed.map_or(0, |signed| signed.size);
+            let (missing, here) = contents::missing(&dir, sealed, &there, &kept, tiles)?;
+            Ok((kept, missing, here))
+        });
+        let (kept, missing, here) = found.await?;
+        (self.kept, self.here) = (kept, here);
+        self.tell_backlog(&missing.segments);
+        self.send_all(missing).await
     }
 
     fn is_odd(&mut self, name: &str) {
@@ -291,11 +197,11 @@ impl Work {
         }
     }
 
-    fn tell_backlog(&self, waiting: &[Waiting]) {
+    fn tell_backlog(&self, waiting: &BTreeMap<String, Waiting>) {
         let mut status = lock(&self.status);
         status.segments = waiting.len() as u64;
-        status.bytes = waiting.iter().map(|segment| segment.bytes).sum();
-        status.oldest_seconds = waiting.iter().map(|segment| segment.age.as_secs()).max().unwrap_or(0);
+        status.bytes = waiting.values().map(|segment| segment.bytes).sum();
+        status.oldest_seconds = waiting.values().map(|segment| segment.age.as_secs()).max().unwrap_or(0);
         status.tell();
     }
 
@@ -313,21 +219,8 @@ impl Work {
         status.error = failed;
         status.odd_count = self.odd.len() as u64;
         status.odd = self.odd.iter().take(NAMES_TOLD).cloned().collect();
-        status.locked = self.locked.len() as u64;
+        status.locked = self.stays.len() as u64;
         status.tell();
-    }
-}
-
-impl ArchiveStatus {
-    #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-    fn tell(&self) {
-        metrics::counter!(ARCHIVE_OBJECTS_TOTAL).increment(0);
-        metrics::counter!(ARCHIVE_FAILURES_TOTAL).increment(0);
-        metrics::gauge!(ARCHIVE_BACKLOG_SEGMENTS).set(self.segments as f64);
-        metrics::gauge!(ARCHIVE_BACKLOG_BYTES).set(self.bytes as f64);
-        metrics::gauge!(ARCHIVE_BACKLOG_OLDEST_SECONDS).set(self.oldest_seconds as f64);
-        metrics::gauge!(ARCHIVE_ODD).set(self.odd_count as f64);
-        metrics::gauge!(ARCHIVE_LOCKED).set(self.locked as f64);
     }
 }
 

@@ -104,6 +104,11 @@ pub(super) fn name(signed: &Signed) -> String {
     format!("{:020}.{}{SINGLE}", signed.checkpoint.size, hash.get(..8).unwrap_or_default())
 }
 
+/// Whether a file of this name holds one checkpoint.
+pub(super) fn is_name(name: &str) -> bool {
+    name.ends_with(SINGLE)
+}
+
 /// The checkpoints that are in files of their own, oldest first.
 fn single(dir: &Path) -> Result<Vec<Signed>, CheckpointsError> {
     let failed = |source| CheckpointsError::Io { path: dir.to_owned(), source };

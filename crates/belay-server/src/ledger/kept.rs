@@ -3,9 +3,11 @@
 //! Each is in a file of its own, `NUMBER.kept`, which holds the record's payload. It proves nothing by itself: its leaf
 //! has to be the one that the tree has at that place.
 
+use super::tiles::Tiles;
 use crate::files;
-use belay_ledger::{Hash, MAX_PAYLOAD, Position, Record};
+use belay_ledger::{Checkpoint, Hash, MAX_PAYLOAD, Position, Record, leaf};
 use belay_model::{EventKind, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -87,12 +89,71 @@ pub(super) fn bridge(deletions: &[Deletion], from: Position, to: u64) -> Option<
     let mut position = from;
     // Each turn goes on by at least one record.
     while position.size < to {
-        let next = deletions.iter().find(|next| {
-            next.first == position.size && next.before == position.chain && next.last >= next.first && next.last < to
-        })?;
+        let next = beginning_at(deletions, position.size)
+            .iter()
+            .find(|next| next.before == position.chain && next.last >= next.first && next.last < to)?;
         position = Position { size: next.last + 1, chain: next.after };
     }
     Some(position)
+}
+
+/// Those of sorted deletions whose first record this is.
+pub(super) fn beginning_at(deletions: &[Deletion], first: u64) -> &[Deletion] {
+    let from = deletions.partition_point(|next| next.first < first);
+    let rest = deletions.get(from..).unwrap_or_default();
+    rest.get(..rest.partition_point(|next| next.first == first)).unwrap_or_default()
+}
+
+/// The kept records that the signed tree has at their places, for those who act by what they say. Each file is read once.
+#[derive(Debug, Default)]
+pub(super) struct Proven {
+    records: BTreeMap<u64, (Hash, Option<Deletion>)>,
+    /// Those that were told to be no records.
+    told: BTreeSet<u64>,
+}
+
+impl Proven {
+    /// Looks at what is new in the directory of the ledger that is signed like this.
+    pub(super) fn look(&mut self, dir: &Path, signed: &Checkpoint) -> io::Result<()> {
+        let tiles = Tiles::open(dir);
+        for seq in numbers(dir)? {
+            if seq >= signed.size || self.records.contains_key(&seq) {
+                continue;
+            }
+            let kept = Kept { seq, payload: payload(dir, seq)? };
+            let leaf = leaf(&kept.payload);
+            // Where there is no proof there may be one later.
+            let proof = tiles.inclusion(seq, signed.size).ok().flatten();
+            if proof.is_some_and(|proof| proof.verify(leaf, signed.root)) {
+                self.records.insert(seq, (leaf, kept.deletion()));
+            } else if self.told.insert(seq) {
+                tracing::error!(
+                    "`{}` is not proven to be record {seq} of the ledger, and nothing is done by it",
+                    name(seq)
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Their numbers and leaves.
+    pub(super) fn records(&self) -> impl Iterator<Item = (u64, Hash)> {
+        self.records.iter().map(|(seq, (leaf, _))| (*seq, *leaf))
+    }
+
+    /// What they say was deleted.
+    pub(super) fn deletions(&self) -> impl Iterator<Item = &Deletion> {
+        self.records.values().filter_map(|(_, deletion)| deletion.as_ref())
+    }
+}
+
+/// The record with this number, if its leaf is this one.
+pub(super) fn read(dir: &Path, seq: u64, is: Hash) -> io::Result<Vec<u8>> {
+    let payload = payload(dir, seq)?;
+    if leaf(&payload) == is {
+        return Ok(payload);
+    }
+    Err(io::Error::other(format!("`{}` was changed", name(seq))))
 }
 
 impl Kept {

@@ -11,7 +11,7 @@ mod signed;
 mod unsigned;
 
 pub use events::{Events, ReadError, events, tail};
-pub(super) use events::{Place, Placed, Source, has_segment, resume, understood};
+pub(super) use events::{Place, Placed, Source, has_segments, resume, understood};
 pub(super) use filter::Test;
 pub use filter::{Filter, FilterError};
 pub use gone::Gone;

@@ -11,6 +11,7 @@ use super::signer::KeyFiles;
 use super::tiles::Tiles;
 use crate::secrets::SecretError;
 use belay_ledger::{Checkpoint, Note, Position, Signer, Tree, VerifierKey};
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -176,7 +177,7 @@ struct Work {
     signer: Signer,
     tree: Tree,
     /// The tree at the ends of segments that it went over and did not sign.
-    ends: Vec<Tree>,
+    ends: VecDeque<Tree>,
     /// The records from the end of the tree on.
     events: Option<Events>,
     tiles: Tiles,
@@ -215,7 +216,7 @@ impl Work {
         let new_key = is_new.then(|| signer.verifier().clone());
         let sealed = latest.as_ref().map_or(0, |signed| signed.checkpoint.size);
         tell.send_replace(latest.map(Arc::new));
-        let (ends, events) = (Vec::new(), None);
+        let (ends, events) = (VecDeque::new(), None);
         Ok((Work { ledger, dir, keys, signer, tree, ends, events, tiles, origin, sealed, kept: None, tell }, new_key))
     }
 
@@ -266,8 +267,10 @@ impl Work {
             self.tiles.write(&tile).map_err(failed)?;
         }
         // What is archived ends with a segment, and has to be signed up to there.
-        for end in std::mem::take(&mut self.ends) {
-            self.keep(&self.sign(&end, None))?;
+        while let Some(end) = self.ends.front() {
+            // Those that cannot be kept now are kept the next time.
+            self.keep(&self.sign(end, None))?;
+            self.ends.pop_front();
         }
         let signed = Arc::new(self.sign(&self.tree, with));
         // First what is kept: what tells of a new key must not be lost if it ends here.
@@ -323,7 +326,7 @@ impl Work {
         if end != Some(durable) {
             return Err(SealError::NotAsWritten(durable.size - 1));
         }
-        self.ends.append(&mut ends);
+        self.ends.extend(ends);
         (self.tree, self.events) = (tree, Some(events));
         Ok(self.tree.size())
     }

@@ -14,7 +14,7 @@ mod terms;
 pub use find::{Found, Page};
 pub use scan::scan;
 
-use super::read::{Filter, ReadError};
+use super::read::{self, Filter, ReadError};
 use file::IndexFile;
 use std::path::{Path, PathBuf};
 use tokio::time::{Duration, Instant};
@@ -59,6 +59,17 @@ pub fn index_file(ledger: &Path) -> PathBuf {
 /// Throws away what an index knows. Waits at most for `patience` until nobody else has it.
 pub async fn forget(file: &Path, patience: Duration) -> Result<(), SearchError> {
     IndexFile::open(file, patience).await?.renew().await
+}
+
+/// Throws away what an index knows, if it knows records whose segment is not there any more.
+pub async fn forget_deleted(ledger: &Path, file: &Path, patience: Duration) -> Result<(), SearchError> {
+    if !file.exists() {
+        return Ok(());
+    }
+    let mut index = IndexFile::open(file, patience).await?;
+    let (dir, known) = (ledger.to_owned(), index.segments().await?);
+    let is_there = tokio::task::spawn_blocking(move || read::has_segments(&dir, &known));
+    if build::joined(is_there).await? { Ok(()) } else { index.renew().await }
 }
 
 impl Index {

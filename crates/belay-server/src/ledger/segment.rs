@@ -73,6 +73,11 @@ pub(super) fn name(first: u64) -> String {
     format!("{first:020}{SUFFIX}")
 }
 
+/// Whether a segment is called so.
+pub(super) fn is_name(name: &str) -> bool {
+    name.ends_with(SUFFIX)
+}
+
 /// The segments of a directory in order.
 pub(super) fn list(dir: &Path) -> io::Result<Vec<Segment>> {
     let mut segments = Vec::new();

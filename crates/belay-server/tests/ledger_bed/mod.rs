@@ -8,12 +8,12 @@ use belay_model::{Effect, Event, EventKind, Named, SessionId, Span, Timestamp};
 use belay_server::config::Retention;
 use belay_server::desk::Clock;
 use belay_server::ledger::read::{Against, Trust};
-use belay_server::ledger::retention::{Holds, Passed, Retaining};
+use belay_server::ledger::retention::{Holds, Passed, Retaining, Unheld};
 use belay_server::ledger::seal::{Sealer, Sealing};
-use belay_server::ledger::{Ledger, Settings, search};
+use belay_server::ledger::{Ledger, Mentioned, Settings, search};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -130,11 +130,21 @@ impl Clock for At {
     }
 }
 
-struct Held(Vec<SessionId>);
+/// Sessions on hold.
+#[derive(Clone, Default)]
+pub(crate) struct Held(Arc<Mutex<Vec<SessionId>>>);
+
+impl Held {
+    pub(crate) fn hold(&self, sessions: &[i64]) {
+        *self.0.lock().unwrap() = sessions.iter().map(|session| SessionId(*session)).collect();
+    }
+}
 
 impl Holds for Held {
-    fn held_sessions(&self) -> BoxFuture<'_, Result<Vec<SessionId>, String>> {
-        Box::pin(async { Ok(self.0.clone()) })
+    fn nothing_held<'a>(&'a self, of: &'a Mentioned) -> BoxFuture<'a, Result<Option<Unheld>, String>> {
+        let sessions = self.0.lock().unwrap().iter().copied().collect();
+        let held = belay_store::Held { sessions, ..belay_store::Held::default() };
+        Box::pin(async move { Ok((!of.is_in(&held)).then(|| Box::new(()) as Unheld)) })
     }
 }
 
@@ -154,13 +164,17 @@ pub(crate) async fn written() -> Bed {
     bed
 }
 
-fn retaining(bed: &Bed, now: i64, held: &[i64]) -> Retaining {
+/// Keeps records for a hundred hours.
+pub(crate) fn retaining(bed: &Bed, now: i64, held: &[i64]) -> Retaining {
+    let holds = Held::default();
+    holds.hold(held);
     Retaining {
         ledger: bed.ledger.clone(),
         sealer: Arc::clone(&bed.sealer),
         index: search::index_file(&bed.dir()),
         clock: Arc::new(At(now * HOUR)),
-        holds: Arc::new(Held(held.iter().map(|session| SessionId(*session)).collect())),
+        holds: Arc::new(holds),
+        archived: None,
         retention: Retention::from(Span::from_seconds(3_600 * 100)),
     }
 }

@@ -25,7 +25,7 @@ pub struct LedgerArchive {
     pub odd: Vec<String>,
     /// How many there are.
     pub odd_count: u64,
-    /// Deleted files of the ledger that the archive's locks keep for now.
+    /// Deleted files of the ledger that the archive keeps for now, for a lock or a hold.
     pub locked: u64,
     /// Whether the bucket keeps versions; absent where it does not say.
     pub versions: Option<bool>,

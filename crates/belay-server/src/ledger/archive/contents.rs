@@ -2,12 +2,13 @@
 //! for good and the records that outlive their segments. Nothing of it ever changes. Laid into one directory under the
 //! same names it is a ledger again.
 
+use super::noted::Names;
 use crate::ledger::checkpoint;
-use crate::ledger::kept;
+use crate::ledger::kept::{self, Proven};
 use crate::ledger::segment;
 use crate::ledger::tiles::Tiles;
-use belay_ledger::{TILE_WIDTH, TilePath, partial_paths};
-use std::collections::BTreeSet;
+use belay_ledger::{Hash, TILE_WIDTH, TilePath, partial_paths};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ pub(super) enum Content {
     /// A segment.
     File(PathBuf),
     Bytes(Vec<u8>),
+    /// A kept record, by its leaf.
+    Kept(u64, Hash),
     /// A tile, or the beginning of one that is wider by now.
     Tile(TilePath),
 }
@@ -34,7 +37,7 @@ pub(super) enum Content {
 pub(super) struct Missing {
     pub(super) items: Vec<Item>,
     /// Closed segments, those that are not signed yet among them.
-    pub(super) segments: Vec<Waiting>,
+    pub(super) segments: BTreeMap<String, Waiting>,
     /// Up to where tiles were looked at.
     pub(super) tiles: u64,
 }
@@ -42,15 +45,20 @@ pub(super) struct Missing {
 /// A closed segment.
 #[derive(Debug, Clone)]
 pub(super) struct Waiting {
-    pub(super) name: String,
     pub(super) bytes: u64,
     /// Since it was written to last.
     pub(super) age: Duration,
 }
 
-/// What is not among `there`, of a ledger that is signed up to record `sealed`. Tiles of the first `tiles` records are
-/// there.
-pub(super) fn missing(dir: &Path, sealed: u64, there: &BTreeSet<String>, tiles: u64) -> io::Result<Missing> {
+/// What is not among `there`, of a ledger that is signed up to record `sealed` and keeps these records, and which segments
+/// it has. Tiles of the first `tiles` records are there.
+pub(super) fn missing(
+    dir: &Path,
+    sealed: u64,
+    there: &Names,
+    kept: &Proven,
+    tiles: u64,
+) -> io::Result<(Missing, BTreeSet<u64>)> {
     let mut missing = Missing { tiles, ..Missing::default() };
     for signed in checkpoint::history(dir).map_err(io::Error::other)? {
         let name = checkpoint::name(&signed);
@@ -58,25 +66,25 @@ pub(super) fn missing(dir: &Path, sealed: u64, there: &BTreeSet<String>, tiles: 
     }
     let segments = segment::list(dir)?;
     let end = segments.iter().map(|segment| segment.first).filter(|first| *first <= sealed).max().unwrap_or(0);
-    let mut deleted = BTreeSet::new();
-    for record in kept::load(dir)? {
-        deleted.extend(record.deletion().map(|deletion| deletion.first));
-        // Not before the segment that it is in.
-        if record.seq < end {
-            missing.add(there, kept::name(record.seq), || Content::Bytes(record.payload));
-        }
+    // Not before the segment that it is in.
+    for (seq, leaf) in kept.records().filter(|(seq, _)| *seq < end) {
+        missing.add(there, kept::name(seq), || Content::Kept(seq, leaf));
     }
     for (segment, next) in segments.iter().zip(segments.iter().skip(1)) {
-        let Some(name) = segment.path.file_name().and_then(|name| name.to_str()) else { continue };
-        if there.contains(name) || deleted.contains(&segment.first) {
+        let name = segment::name(segment.first);
+        if there.contains_key(&name) {
             continue;
         }
-        let about = fs::metadata(&segment.path)?;
+        let about = match fs::metadata(&segment.path) {
+            // Retention deleted it since they were listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            about => about?,
+        };
         let age = SystemTime::now().duration_since(about.modified()?).unwrap_or_default();
-        missing.segments.push(Waiting { name: name.to_owned(), bytes: about.len(), age });
+        missing.segments.insert(name.clone(), Waiting { bytes: about.len(), age });
         // What nobody signed is not kept as if somebody had.
         if next.first <= sealed {
-            missing.add(there, name.to_owned(), || Content::File(segment.path.clone()));
+            missing.add(there, name, || Content::File(segment.path.clone()));
         }
     }
     if end > tiles {
@@ -85,7 +93,7 @@ pub(super) fn missing(dir: &Path, sealed: u64, there: &BTreeSet<String>, tiles: 
         }
         missing.tiles = end;
     }
-    Ok(missing)
+    Ok((missing, segments.iter().map(|segment| segment.first).collect()))
 }
 
 /// The whole of an object.
@@ -93,13 +101,14 @@ pub(super) fn read(dir: &Path, content: &Content) -> io::Result<Vec<u8>> {
     match content {
         Content::File(path) => fs::read(path),
         Content::Bytes(bytes) => Ok(bytes.clone()),
+        Content::Kept(seq, leaf) => kept::read(dir, *seq, *leaf),
         Content::Tile(path) => Ok(Tiles::open(dir).read(*path).map_err(io::Error::other)?.encode()),
     }
 }
 
 impl Missing {
-    fn add(&mut self, there: &BTreeSet<String>, name: String, content: impl FnOnce() -> Content) {
-        if !there.contains(&name) {
+    fn add(&mut self, there: &Names, name: String, content: impl FnOnce() -> Content) {
+        if !there.contains_key(&name) {
             self.items.push(Item { name, content: content() });
         }
     }

@@ -3,12 +3,14 @@
 
 use crate::bucket::Stored;
 use crate::files;
+use crate::ledger::checkpoint;
 use belay_ledger::Hash;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Its file, beside the segments. Its first line says which archive it is about.
 const FILE: &str = "archived";
@@ -20,10 +22,14 @@ pub(super) struct Entry {
     pub(super) hash: Hash,
 }
 
+/// What was noted, by the names of the objects.
+pub(super) type Names = BTreeMap<String, Entry>;
+
 #[derive(Debug)]
 pub(super) struct Noted {
     path: PathBuf,
-    entries: BTreeMap<String, Entry>,
+    /// Shared with who looks through them beside this task: there may be millions.
+    entries: Arc<Names>,
 }
 
 impl Noted {
@@ -48,7 +54,7 @@ impl Noted {
         }
         let lines: String = entries.iter().map(|(name, entry)| line(name, entry)).collect();
         files::replace(&path, format!("{place}\n{lines}").as_bytes(), 0o600)?;
-        Ok(Noted { path, entries })
+        Ok(Noted { path, entries: Arc::new(entries) })
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Entry> {
@@ -59,18 +65,25 @@ impl Noted {
         self.entries.iter()
     }
 
-    pub(super) fn names(&self) -> std::collections::BTreeSet<String> {
-        self.entries.keys().cloned().collect()
+    /// All as they are now, to be let go of before the next is noted.
+    pub(super) fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.entries)
+    }
+
+    /// Whether there is a checkpoint of more records than this one and those before it.
+    pub(super) fn has_checkpoint_over(&self, record: u64) -> bool {
+        let mut later = self.entries.range(format!("{:020}", record + 1)..);
+        later.any(|(name, _)| checkpoint::is_name(name))
     }
 
     pub(super) fn add(&mut self, name: &str, entry: Entry) -> io::Result<()> {
         self.append(&line(name, &entry))?;
-        self.entries.insert(name.to_owned(), entry);
+        Arc::make_mut(&mut self.entries).insert(name.to_owned(), entry);
         Ok(())
     }
 
     pub(super) fn remove(&mut self, name: &str) -> io::Result<()> {
-        if self.entries.remove(name).is_some() {
+        if Arc::make_mut(&mut self.entries).remove(name).is_some() {
             self.append(&format!("- {name}\n"))?;
         }
         Ok(())

@@ -6,7 +6,7 @@ use crate::ledger::recover::PIECE;
 use crate::ledger::segment::{self, Segment};
 use crate::ledger::session_keys::Opener;
 use belay_ledger::{Damage, DamageKind, Opened, Position, Record, RecordError, Verifier};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -148,9 +148,10 @@ pub fn events(dir: &Path, seq: u64) -> Result<Events, ReadError> {
     Ok(events)
 }
 
-/// Whether the segment with this first record is there.
-pub(in crate::ledger) fn has_segment(dir: &Path, first: u64) -> Result<bool, ReadError> {
-    Ok(list(dir)?.iter().any(|segment| segment.first == first))
+/// Whether the segments with these first records are all there.
+pub(in crate::ledger) fn has_segments(dir: &Path, firsts: &[u64]) -> Result<bool, ReadError> {
+    let there: HashSet<u64> = list(dir)?.iter().map(|segment| segment.first).collect();
+    Ok(firsts.iter().all(|first| there.contains(first)))
 }
 
 /// The records from `place` on, which is where a record was found to end before. `None` when no record of this ledger

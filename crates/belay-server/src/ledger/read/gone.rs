@@ -48,8 +48,10 @@ impl Deleted {
         let mut position = from;
         // Each turn goes on by at least one record.
         while position.size < to {
-            let fits = |next: &&Deletion| next.first == position.size && (next.first..to).contains(&next.last);
-            let Some(next) = self.deletions.iter().find(fits).cloned() else { return Err(missing(position.size, to)) };
+            let fits = |next: &&Deletion| (next.first..to).contains(&next.last);
+            let Some(next) = kept::beginning_at(&self.deletions, position.size).iter().find(fits).cloned() else {
+                return Err(missing(position.size, to));
+            };
             let mut after = position;
             let passed = self.tiles.leaves(next.first, next.last + 1, &mut |seq, leaf| {
                 after = Position { size: seq + 1, chain: link(after.chain, leaf) };

@@ -61,7 +61,7 @@ async fn start(ledger: &Path, file: &mut IndexFile) -> Result<Events, SearchErro
         let (dir, oldest) = (ledger.to_owned(), file.oldest_segment().await?);
         let resumed = tokio::task::spawn_blocking(move || match oldest {
             // It knows words of records that retention deleted.
-            Some(oldest) if !read::has_segment(&dir, oldest)? => Ok(None),
+            Some(oldest) if !read::has_segments(&dir, &[oldest])? => Ok(None),
             _ => read::resume(&dir, place),
         });
         if let Some(events) = joined(resumed).await? {

@@ -1,12 +1,13 @@
 //! Records out of the ledger by their places, each proven against its own frame.
 
-use crate::ledger::kept;
+use crate::ledger::kept::{self, Deletion};
 use crate::ledger::read::{ReadError, Source, understood};
 use crate::ledger::segment::{self, Segment};
 use crate::ledger::session_keys::Opener;
 use belay_ledger::{Damage, DamageKind, FRAME_HEAD, FRAME_TAIL, MAX_PAYLOAD, Position, Record, Verifier};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ pub(super) struct Wanted {
     pub(super) offset: u64,
 }
 
-/// The wanted records, which come in ascending order. Those that this version doesn't understand are left out.
+/// The wanted records, which come in ascending order. Those that this version doesn't understand are left out, and those
+/// that retention deleted.
 pub(super) fn fetch(dir: &Path, wanted: Vec<Wanted>) -> Result<Vec<Record>, ReadError> {
     if wanted.is_empty() {
         return Ok(Vec::new());
@@ -28,30 +30,40 @@ pub(super) fn fetch(dir: &Path, wanted: Vec<Wanted>) -> Result<Vec<Record>, Read
     let segments = segment::list(dir).map_err(|source| ReadError::Io { path: dir.to_owned(), source })?;
     let opener = Opener::of(dir);
     let mut walk: Option<Walk<'_>> = None;
+    let mut deletions = None;
+    let mut gone = 0..0;
     let mut records = Vec::with_capacity(wanted.len());
     for wanted in wanted {
-        if is_deleted(dir, &segments, wanted.segment)? {
+        if gone.contains(&wanted.seq) {
             continue;
         }
-        let mut here = match walk.take().filter(|walk| walk.leads_to(wanted)) {
-            Some(walk) => walk,
-            None => Walk::begin(&segments, wanted, dir, &opener)?,
+        let begun = match walk.take().filter(|walk| walk.leads_to(wanted)) {
+            Some(walk) => Ok(walk),
+            None => Walk::begin(&segments, wanted, dir, &opener),
         };
-        if let Some(record) = here.record(wanted.seq)? {
-            records.push(record);
+        match begun.and_then(|mut here| Ok((here.record(wanted.seq)?, here))) {
+            Ok((record, here)) => {
+                records.extend(record);
+                walk = Some(here);
+            }
+            Err(error) => gone = deleted_around(dir, wanted.seq, &mut deletions)?.ok_or(error)?,
         }
-        walk = Some(here);
     }
     Ok(records)
 }
 
-/// Whether retention deleted the segment with this first record.
-fn is_deleted(dir: &Path, segments: &[Segment], first: u64) -> Result<bool, ReadError> {
-    if segments.binary_search_by_key(&first, |segment| segment.first).is_ok() {
-        return Ok(false);
-    }
-    let deletions = kept::deletions(dir).map_err(|source| ReadError::Io { path: dir.to_owned(), source })?;
-    Ok(deletions.iter().any(|deletion| deletion.first == first))
+/// The records that retention deleted together with this one. What it deleted is read once, and only if it is asked.
+fn deleted_around(
+    dir: &Path,
+    seq: u64,
+    deletions: &mut Option<Vec<Deletion>>,
+) -> Result<Option<Range<u64>>, ReadError> {
+    let known = match deletions.take() {
+        Some(known) => known,
+        None => kept::deletions(dir).map_err(|source| ReadError::Io { path: dir.to_owned(), source })?,
+    };
+    let all = deletions.insert(known).iter().map(|deletion| deletion.first..deletion.last.saturating_add(1));
+    Ok(all.into_iter().find(|range| range.contains(&seq)))
 }
 
 /// From frame to frame of a segment.

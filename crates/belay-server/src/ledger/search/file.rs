@@ -119,6 +119,13 @@ impl IndexFile {
         Ok(oldest.and_then(|oldest| u64::try_from(oldest).ok()))
     }
 
+    /// The first records of all segments that are indexed.
+    pub(super) async fn segments(&mut self) -> Result<Vec<u64>, SearchError> {
+        let all = sqlx::query_scalar("SELECT DISTINCT segment FROM mark");
+        let all: Vec<i64> = all.fetch_all(&mut self.connection).await.map_err(|error| self.failed(&error))?;
+        Ok(all.into_iter().filter_map(|segment| u64::try_from(segment).ok()).collect())
+    }
+
     /// Makes the tables, if they are not there.
     async fn prepare(&mut self) -> Result<(), SearchError> {
         let version: Result<i64, _> = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut self.connection).await;
