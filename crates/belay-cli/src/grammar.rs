@@ -99,7 +99,7 @@ pub(crate) enum Command {
     Session(command::session::Args),
     /// Sessions: list, end
     Sessions(command::sessions::Args),
-    /// Targets: add, ls, show, check, rm
+    /// Targets: add, ls, show, check, arm, disarm, rm
     Target(command::target::Args),
     /// People: add, ls, show, change
     User(command::user::Args),

@@ -6,12 +6,13 @@
 #[allow(dead_code, reason = "shared with the other tests of the capture")]
 mod bed;
 
-use bed::{Bed, between, counts, of, rows, server};
-use belay_change::Means;
+use bed::{Bed, Kept, between, counts, of, rows, server};
+use belay_change::{Images, Means, Side};
 use belay_engine::{ArmedTable, Arming, Control, TargetAccess};
 use belay_model::Target;
 use belay_postgres::PgControl;
 use belay_postgres::capture::CaptureError;
+use belay_postgres::revert::{self, How, Strategy};
 use tokio_postgres::error::SqlState;
 
 /// What sessions of Belay's that write are called, and how they start.
@@ -143,6 +144,54 @@ async fn cascades_into_an_armed_table_and_its_triggers_own_writes_are_taken() {
     let means = ["small", "t", "log"].map(|table| of(&set, table).means);
     assert_eq!(means, [Means::Scan, Means::Armed, Means::Armed]);
     assert!(of(&set, "t").indirect && images(&bed).await == 0);
+}
+
+#[tokio::test]
+async fn rows_are_given_back_past_the_trigger_of_an_armed_table_by_every_strategy() {
+    let mut bed = large().await;
+    // A control user whose name begins as those of Belay's sessions do.
+    let client = bed.client().await;
+    client
+        .batch_execute(&format!(
+            "CREATE ROLE belay_keeper LOGIN PASSWORD 'kept'; GRANT CREATE, TEMPORARY ON DATABASE {} TO belay_keeper;
+             GRANT ALL ON t, small TO belay_keeper; DROP TRIGGER a ON t",
+            bed.database
+        ))
+        .await
+        .unwrap();
+    let keeper = control_as(&bed, "belay_keeper", "kept").await;
+    assert_eq!(keeper.arm("public", "t").await.unwrap(), Arming::Done);
+    bed.outsider = server().await.login("belay_keeper", "kept", &bed.database).await.unwrap();
+    let before = content(&bed).await;
+    for strategy in [Strategy::Fire, Strategy::Disable, Strategy::Replica] {
+        let statements =
+            ["UPDATE t SET v = 'x', n = -n WHERE id + 0 BETWEEN 5 AND 9", "DELETE FROM t WHERE id + 0 = 10"];
+        let (set, kept) = bed.hinted(&statements).await.unwrap();
+        assert_eq!(of(&set, "t").means, Means::Armed);
+        if strategy == Strategy::Fire {
+            assert_eq!(revert::strategy(&mut bed.outsider, &set.tables).await.unwrap(), Strategy::Fire);
+            revert::can_revert(&mut bed.outsider, strategy, &set.tables).await.unwrap();
+        }
+        let mut by = if strategy == Strategy::Fire {
+            server().await.login("belay_keeper", "kept", &bed.database).await.unwrap()
+        } else {
+            bed.client().await
+        };
+        let how = How { strategy: Some(strategy), ..How::default() };
+        let mut rows = Taken(kept.images.into_iter());
+        let back = revert::revert(&mut by, &set, &mut rows, &mut Kept::default(), &how).await.unwrap();
+        back.commit().await.unwrap();
+        assert_eq!((content(&bed).await, images(&bed).await), (before.clone(), 0), "{strategy:?}");
+    }
+}
+
+/// Images that were kept, to be given back.
+struct Taken(std::vec::IntoIter<(u16, Side, String)>);
+
+impl Images for Taken {
+    fn next(&mut self) -> std::io::Result<Option<(u16, Side, Vec<u8>)>> {
+        Ok(self.0.next().map(|(table, side, image)| (table, side, image.into_bytes())))
+    }
 }
 
 #[tokio::test]

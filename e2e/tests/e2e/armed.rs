@@ -1,9 +1,11 @@
 //! A table that is too large to be scanned: what is written past its keys is refused, and captured once it is armed.
 
-use e2e::World;
+use crate::ledger_down::{ledger_bytes, limit_files};
+use e2e::{Raw, World};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
-use testkit::{Outcome, Ticket};
+use std::time::Duration;
+use testkit::{Outcome, SAMPLE_DATABASE, Ticket, until};
 
 const SCHEMA: &str = "
 CREATE SCHEMA app;
@@ -130,4 +132,27 @@ fn a_large_table_is_written_past_its_keys_once_it_is_armed_and_comes_back_byte_f
     assert_eq!(events(&world, "table_disarmed"), 1);
     assert_eq!(world.direct("SELECT count(*) FROM pg_namespace WHERE nspname = 'belay_armed'"), "0");
     assert!(world.sql(&planned, WRITE).err.contains("belay target arm TARGET app.events"));
+}
+
+#[test]
+fn a_table_does_not_stay_armed_where_that_cannot_be_recorded() {
+    let world = World::start();
+    world.direct("CREATE TABLE public.large (id int PRIMARY KEY)");
+    let ticket = world.belay.grant(&["public.*"], "30m");
+    let mut raw = Raw::log_in(&world.belay, &ticket, SAMPLE_DATABASE);
+    // The ledger must be the largest file, so that the limit meets it first.
+    let padding = "x".repeat(60_000);
+    for _ in 0..200 {
+        raw.query(&format!("SELECT 1 /* {padding} */"));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    limit_files(&world, &ledger_bytes(&world).to_string());
+    let refused = admin(&world, &["target", "arm", "orders", "public.large"]);
+    assert!(refused.code != 0 && refused.err.contains("ledger"), "{}", refused.err);
+    let left = "SELECT count(*) FROM pg_trigger WHERE tgname = 'belay_armed'";
+    assert_eq!(world.direct(left), "0");
+    limit_files(&world, "unlimited");
+    let arm = || admin(&world, &["target", "arm", "orders", "public.large"]).code == 0;
+    assert!(until(Duration::from_secs(10), arm), "{}", world.belay.log());
+    assert_eq!(world.direct(left), "1");
 }
