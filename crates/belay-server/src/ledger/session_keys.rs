@@ -175,8 +175,8 @@ impl Keyring {
     fn add(&mut self, owner: Owner) -> io::Result<()> {
         self.freshen()?;
         let failed = |error: secrets::SecretError| io::Error::other(error.to_string());
-        let (id, key) = (secrets::random().map_err(failed)?, Zeroizing::new(secrets::random().map_err(failed)?));
-        let key = Key { id, key, has_check: true };
+        let (id, secret) = (secrets::random().map_err(failed)?, Zeroizing::new(secrets::random().map_err(failed)?));
+        let key = Key { id, secret, has_check: true };
         let line = line(owner, &key)?;
         let end = self.synced + line.len() as u64;
         if end > self.most {

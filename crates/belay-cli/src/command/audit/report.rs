@@ -37,17 +37,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
-    let (document, deletions) = match &args.dir {
-        Some(dir) => {
-            let ledger = ledger_in(dir)?;
-            mind_keys(&ledger, out);
-            (account(&ledger, args.subject).map_err(unmade)?, deletions(&ledger)?)
-        }
-        None => {
-            let client = Client::open()?;
-            let document = client.get(&["audit", "report"], &[("of", &args.subject.to_string())]).await?;
-            (document, ask(&client, DELETIONS, Page::Newest, 1).await?.list.items)
-        }
+    let (document, deletions) = if let Some(dir) = &args.dir {
+        let ledger = ledger_in(dir)?;
+        mind_keys(&ledger, out);
+        (account(&ledger, args.subject).map_err(unmade)?, deletions(&ledger)?)
+    } else {
+        let client = Client::open()?;
+        let document = client.get(&["audit", "report"], &[("of", &args.subject.to_string())]).await?;
+        (document, ask(&client, DELETIONS, Page::Newest, 1).await?.list.items)
     };
     mind_deleted(&deletions, out);
     if document.proof.is_none() {

@@ -77,33 +77,33 @@ async fn an_erasure_ends_although_the_tables_that_the_session_dropped_are_in_a_t
     office.desk.remove_target(&Office::admin(), "orders").await.unwrap();
     office.pass(2 * 86_400);
     office.desk.pass_time().await.unwrap();
-    let erased = eraser.erase(&Office::admin(), &session.to_string(), "ticket 12").await.unwrap();
-    assert!(erased.done);
+    let told = eraser.erase(&Office::admin(), &session.to_string(), "ticket 12").await.unwrap();
+    assert!(told.done);
     assert!(office.desk.open_erasures().await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_key_goes_when_retention_has_deleted_what_it_opened() {
     let office = Office::open().await;
-    let eraser = eraser(&office);
-    let early = typed(&office, &eraser, None).await;
-    let with_rows = typed(&office, &eraser, Some(set("f"))).await;
+    let keeper = eraser(&office);
+    let early = typed(&office, &keeper, None).await;
+    let with_rows = typed(&office, &keeper, Some(set("f"))).await;
     office.pass(2 * 86_400);
-    let late = typed(&office, &eraser, None).await;
-    typed(&office, &eraser, None).await;
-    let has = |session| eraser.ledger.key_owners().contains(&Owner::Session(session));
-    let mut oldest = 0;
-    assert_eq!(eraser.retire_keys(&mut oldest).await.unwrap(), 0, "all records are there");
+    let late = typed(&office, &keeper, None).await;
+    typed(&office, &keeper, None).await;
+    let has = |session| keeper.ledger.key_owners().contains(&Owner::Session(session));
+    let mut seen = 0;
+    assert_eq!(keeper.retire_keys(&mut seen).await.unwrap(), 0, "all records are there");
     let segment = |first: u64| office.path().join(format!("ledger/{first:020}.ledger"));
     for first in [0, 1] {
         std::fs::remove_file(segment(first)).unwrap();
     }
-    assert_eq!(eraser.retire_keys(&mut oldest).await.unwrap(), 1);
+    assert_eq!(keeper.retire_keys(&mut seen).await.unwrap(), 1);
     assert_eq!((has(early), has(with_rows), has(late)), (false, true, true));
     office.desk.forget_change_files(DAY).await.unwrap();
-    assert_eq!(eraser.retire_keys(&mut oldest).await.unwrap(), 0, "it is looked for when more was deleted");
+    assert_eq!(keeper.retire_keys(&mut seen).await.unwrap(), 0, "it is looked for when more was deleted");
     std::fs::remove_file(segment(2)).unwrap();
-    assert_eq!(eraser.retire_keys(&mut oldest).await.unwrap(), 1);
+    assert_eq!(keeper.retire_keys(&mut seen).await.unwrap(), 1);
     assert_eq!((has(with_rows), has(late)), (false, true));
-    eraser.ledger.close().unwrap();
+    keeper.ledger.close().unwrap();
 }

@@ -29,7 +29,7 @@ const NAMED_MOST: usize = 20;
 
 pub(super) struct Key {
     pub(super) id: [u8; ID_LEN],
-    pub(super) key: Zeroizing<[u8; KEY_LEN]>,
+    pub(super) secret: Zeroizing<[u8; KEY_LEN]>,
     /// Earlier versions wrote none.
     pub(super) has_check: bool,
 }
@@ -136,7 +136,7 @@ impl Table {
             if self.ready.len() >= READY_MOST {
                 self.ready.clear();
             }
-            self.ready.insert(owner, LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.key.as_ref()).ok()?));
+            self.ready.insert(owner, LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.secret.as_ref()).ok()?));
         }
         Some((key, self.ready.get(&owner)?))
     }
@@ -184,9 +184,9 @@ fn parse(line: &[u8]) -> Option<(Owner, Key)> {
     let text = std::str::from_utf8(line).ok()?;
     let mut words = text.split(' ');
     let owner = words.next()?.parse().ok()?;
-    let mut key = Key { id: [0; ID_LEN], key: Zeroizing::new([0; KEY_LEN]), has_check: false };
+    let mut key = Key { id: [0; ID_LEN], secret: Zeroizing::new([0; KEY_LEN]), has_check: false };
     hex::decode_to_slice(words.next()?, &mut key.id).ok()?;
-    hex::decode_to_slice(words.next()?, key.key.as_mut()).ok()?;
+    hex::decode_to_slice(words.next()?, key.secret.as_mut()).ok()?;
     if let Some(told) = words.next() {
         let before = text.strip_suffix(told)?.strip_suffix(' ')?;
         if told != hex::encode(check(before.as_bytes())) {
@@ -200,7 +200,7 @@ fn parse(line: &[u8]) -> Option<(Owner, Key)> {
 pub(super) fn line(owner: Owner, key: &Key) -> io::Result<Zeroizing<Vec<u8>>> {
     let (mut id, mut digits) = ([0; 2 * ID_LEN], Zeroizing::new([0; 2 * KEY_LEN]));
     hex::encode_to_slice(key.id, &mut id).map_err(io::Error::other)?;
-    hex::encode_to_slice(key.key.as_ref(), digits.as_mut()).map_err(io::Error::other)?;
+    hex::encode_to_slice(key.secret.as_ref(), digits.as_mut()).map_err(io::Error::other)?;
     let mut line = Zeroizing::new(Vec::with_capacity(LINE_MOST));
     write!(line, "{owner} ")?;
     for part in [&id[..], b" ", digits.as_ref()] {
