@@ -340,8 +340,16 @@ async fn what_has_no_rows_of_its_own_is_not_armed_and_is_told_why() {
         }
     }
     assert_eq!(control.armed().await.unwrap(), []);
-    assert_eq!(control.arm("public", "parts_a").await.unwrap(), Arming::Done);
-    assert_eq!(control.armed().await.unwrap(), [ArmedTable { table: "public.parts_a".to_owned(), sound: true }]);
+    let client = bed.client().await;
+    for table in ["parts_a", "parts_b", "t"] {
+        assert_eq!(control.arm("public", table).await.unwrap(), Arming::Done);
+    }
+    // What is gone is armed no more, and what has lost its trigger can be disarmed.
+    client.batch_execute("DROP TABLE parts_b; DROP TRIGGER belay_armed ON t").await.unwrap();
+    let listed = |table: &str, sound| ArmedTable { table: table.to_owned(), sound };
+    assert_eq!(control.armed().await.unwrap(), [listed("public.parts_a", true), listed("public.t", false)]);
+    assert_eq!(control.disarm("public", "t").await.unwrap(), Arming::Done);
+    assert_eq!(control.armed().await.unwrap(), [listed("public.parts_a", true)]);
 }
 
 #[tokio::test]

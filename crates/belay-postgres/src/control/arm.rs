@@ -34,7 +34,7 @@ pub(super) struct Disarm<'a> {
     pub(super) table: &'a str,
 }
 
-/// The tables that were armed.
+/// The tables that were armed, those that are gone or in the trash aside.
 pub(super) struct ListArmed;
 
 impl Act for Arm<'_> {
@@ -77,11 +77,15 @@ impl Act for Disarm<'_> {
         let Some(found) = Found::look(client, self.schema, self.table).await? else {
             return Ok(missing(self.schema, self.table));
         };
+        let forget = format!("DELETE FROM {SCHEMA}.tables WHERE relation = {}", found.oid);
         if !found.has_trigger {
-            return Ok(refused(
-                format!("{} is not armed", found.name),
-                "belay target show TARGET lists those that are",
-            ));
+            // Somebody else has dropped it, perhaps.
+            if is_installed(client).await? && client.execute_typed(&forget, &[]).await? > 0 {
+                sweep(client).await?;
+                return Ok(Arming::Done);
+            }
+            let instead = "belay target show TARGET lists those that are";
+            return Ok(refused(format!("{} is not armed", found.name), instead));
         }
         // Only its owner may drop a trigger; whoever may make one may make it do nothing.
         let trigger = if found.owned {
@@ -93,7 +97,6 @@ impl Act for Disarm<'_> {
                 found.quoted
             )
         };
-        let forget = format!("DELETE FROM {SCHEMA}.tables WHERE relation = {}", found.oid);
         let done = briefly(client, &found, &[&trigger, &forget]).await?;
         if done == Arming::Done {
             sweep(client).await?;
@@ -110,10 +113,11 @@ impl Act for ListArmed {
             return Ok(Vec::new());
         }
         let sql = format!(
-            "SELECT coalesce(n.nspname || '.' || c.relname, 'a table that is gone'), coalesce(t.tgenabled = 'O' \
+            "SELECT n.nspname || '.' || c.relname, coalesce(t.tgenabled = 'O' \
              AND pg_get_triggerdef(t.oid) = a.definition, false) AND {} FROM {SCHEMA}.tables a \
-             LEFT JOIN pg_class c ON c.oid = a.relation LEFT JOIN pg_namespace n ON n.oid = c.relnamespace \
-             LEFT JOIN pg_trigger t ON t.tgrelid = a.relation AND t.tgname = '{TRIGGER}' ORDER BY 1 LIMIT 10000",
+             JOIN pg_class c ON c.oid = a.relation JOIN pg_namespace n ON n.oid = c.relnamespace \
+             LEFT JOIN pg_trigger t ON t.tgrelid = a.relation AND t.tgname = '{TRIGGER}' \
+             WHERE NOT starts_with(n.nspname::text, 'belay_') ORDER BY 1 LIMIT 10000",
             intact()
         );
         let rows = client.query_typed(&sql, &[]).await?;
@@ -135,7 +139,7 @@ SELECT c.oid, c.relkind::text, c.relpersistence = 't' OR n.nspname ~ '^(pg_|bela
     current_user::text, coalesce((SELECT s.nspowner = (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user)
         FROM pg_namespace s WHERE s.nspname = 'belay_armed'), NULL),
     EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'belay_armed'
-        AND t.tgfoid = to_regproc('belay_armed.image') AND t.tgqual IS NOT NULL AND t.tgtype = 29)
+        AND t.tgfoid = to_regproc('belay_armed.image') AND t.tgtype = 29)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am a ON a.oid = c.relam
 WHERE n.nspname = $1 AND c.relname = $2";
 
