@@ -15,7 +15,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Doors>> {
-    OpenApiRouter::new().routes(routes!(targets, add)).routes(routes!(target, remove)).routes(routes!(check)).routes(routes!(armed, arm)).routes(routes!(disarm))
+    OpenApiRouter::new()
+        .routes(routes!(targets, add))
+        .routes(routes!(target, remove))
+        .routes(routes!(check))
+        .routes(routes!(armed, arm))
+        .routes(routes!(disarm))
 }
 
 /// Every target.
