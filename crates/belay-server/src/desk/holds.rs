@@ -22,12 +22,6 @@ impl Desk {
         Ok(self.store.reader().await?.look().holds().await?)
     }
 
-    /// Sessions of which nothing may be deleted.
-    pub async fn held_sessions(&self) -> Result<Vec<SessionId>, DeskError> {
-        let holds = self.store.reader().await?.look().holds().await?;
-        Ok(holds.into_iter().map(|hold| hold.session).collect())
-    }
-
     /// Makes sure that nothing of this is on hold. As long as the answer lives nothing can be put on hold; `None` where
     /// something is.
     pub async fn nothing_held(&self, of: &Mentioned) -> Result<Option<Unheld>, DeskError> {
