@@ -7,13 +7,14 @@ mod ledger_bed;
 use belay_engine::BoxFuture;
 use belay_ledger::{ConsistencyProof, Hash};
 use belay_model::{Event, EventKind, Timestamp};
-use belay_server::ledger::Mentioned;
 use belay_server::ledger::checkpoint;
 use belay_server::ledger::proof::{self, ProofError};
 use belay_server::ledger::read::{self, Filter, Report};
 use belay_server::ledger::retention::{Holds, Passed, Retaining, RetentionError, Steady, Unheld};
+use belay_server::ledger::seal::{Sealer, Sealing};
 use belay_server::ledger::search::{self, Index, Page};
 use belay_server::ledger::tiles::Tiles;
+use belay_server::ledger::{Ledger, Mentioned, Settings};
 use ledger_bed::{Bed, HOUR, SECOND, at_hour, names, open, pass, retaining, statement, written};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -341,6 +342,23 @@ async fn the_end_of_each_file_is_signed_also_after_the_disk_was_full() {
         let end: u64 = name.trim_end_matches(".ledger").parse().unwrap();
         assert!(signed.contains(&end), "{end}: {signed:?}");
     }
+}
+
+#[tokio::test]
+async fn the_end_of_a_file_is_signed_although_nothing_follows() {
+    let (dir, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let settings = Settings { segment_age: SECOND, ..Settings::new(dir.path()) };
+    let (ledger, _) = Ledger::open_with(&settings).unwrap();
+    let sealing = Sealing { data_dir: home.path().to_owned(), interval: SECOND / 20 };
+    let sealer = Sealer::start(&ledger, &sealing).unwrap();
+    for number in 0..2 {
+        ledger.record_durable(statement(number)).await.unwrap();
+        sealer.now().await.unwrap();
+    }
+    tokio::time::sleep(3 * SECOND).await;
+    assert_eq!(names(dir.path(), "ledger").len(), 2);
+    let last = checkpoint::history(dir.path()).unwrap().pop().unwrap();
+    assert_eq!(last.checkpoint.size, 2);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 use super::Ledger;
 use super::checkpoint::{self, CheckpointsError, Signed};
 use super::read::{self, Events, ReadError};
+use super::segment;
 use super::signer::KeyFiles;
 use super::tiles::Tiles;
 use crate::secrets::SecretError;
@@ -259,7 +260,7 @@ impl Work {
             self.events = None;
         }
         if grown? == self.sealed && with.is_none() {
-            return if keep { self.keep_latest() } else { Ok(()) };
+            return if keep || self.is_end() { self.keep_latest() } else { Ok(()) };
         }
         let dir = self.dir.clone();
         let failed = |source| SealError::Io { dir: dir.clone(), source };
@@ -269,12 +270,14 @@ impl Work {
         // What is archived ends with a segment, and has to be signed up to there.
         while let Some(end) = self.ends.front() {
             // Those that cannot be kept now are kept the next time.
-            self.keep(&self.sign(end, None))?;
+            if self.kept.is_none_or(|(kept, _)| kept != end.size()) {
+                self.keep(&self.sign(end, None))?;
+            }
             self.ends.pop_front();
         }
         let signed = Arc::new(self.sign(&self.tree, with));
         // First what is kept: what tells of a new key must not be lost if it ends here.
-        if with.is_some() || keep || self.is_due(signed.checkpoint.size) {
+        if with.is_some() || keep || self.is_end() || self.is_due(signed.checkpoint.size) {
             self.keep(&signed)?;
         }
         checkpoint::publish(&self.dir, &signed).map_err(failed)?;
@@ -289,6 +292,11 @@ impl Work {
         let signers: Vec<&Signer> = std::iter::once(&self.signer).chain(with).collect();
         let note = checkpoint.sign(&signers);
         Signed { checkpoint, note }
+    }
+
+    /// Whether a segment ends here, which is closed when it is old although nothing follows.
+    fn is_end(&self) -> bool {
+        self.dir.join(segment::name(self.tree.size())).exists()
     }
 
     fn is_due(&self, size: u64) -> bool {

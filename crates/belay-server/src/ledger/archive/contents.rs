@@ -60,7 +60,10 @@ pub(super) fn missing(
     tiles: u64,
 ) -> io::Result<(Missing, BTreeSet<u64>)> {
     let mut missing = Missing { tiles, ..Missing::default() };
-    for signed in checkpoint::history(dir).map_err(io::Error::other)? {
+    let history = checkpoint::history(dir).map_err(io::Error::other)?;
+    // A copy of the archive has only these.
+    let sealed = sealed.min(history.iter().map(|signed| signed.checkpoint.size).max().unwrap_or(0));
+    for signed in history {
         let name = checkpoint::name(&signed);
         missing.add(there, name, || Content::Bytes(signed.note.to_string().into_bytes()));
     }
