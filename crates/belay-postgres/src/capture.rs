@@ -30,7 +30,7 @@ mod version;
 mod witness;
 
 pub use ask::{Ask, EachRow, Row};
-pub use baseline::{Baseline, OPENING};
+pub use baseline::{Baseline, Counted, OPENING};
 pub use clue::Hint;
 pub use commit::{commit, late, outcome};
 pub use error::CaptureError;
@@ -40,7 +40,8 @@ pub use transaction::Transaction;
 pub use truncate::before_truncate;
 
 use belay_change::{ChangeSet, Side, Sink};
-use describe::describe;
+use describe::{Described, describe};
+use std::collections::HashMap;
 use take::Tables;
 
 /// Ends what [`capture_open`] began within the writer's transaction.
@@ -58,9 +59,18 @@ pub async fn capture(
     limits: &Limits,
     sink: &mut dyn Sink,
 ) -> Result<ChangeSet, CaptureError> {
-    let set = capture_open(writer, outsider, transaction, limits, sink).await?;
+    let captured = capture_open(writer, outsider, transaction, limits, sink).await?;
     writer.ask(CLOSE).await?;
-    Ok(set)
+    Ok(captured.set)
+}
+
+/// What was captured.
+#[derive(Debug)]
+pub struct Captured {
+    /// The changes.
+    pub set: ChangeSet,
+    /// For the next transaction of the connection.
+    pub counted: Option<Counted>,
 }
 
 /// The same, but for [`CLOSE`], which is left to be asked with what comes next.
@@ -70,17 +80,25 @@ pub async fn capture_open(
     mut transaction: Transaction,
     limits: &Limits,
     sink: &mut dyn Sink,
-) -> Result<ChangeSet, CaptureError> {
-    let seen = witness::look(writer, limits).await?;
+) -> Result<Captured, CaptureError> {
+    // Its statements have locked these already, so that nobody changes what they look like.
+    let expected = transaction.expected();
+    let (seen, ahead) = tokio::join!(witness::look(writer, limits), describe_ahead(outsider, &expected, limits));
+    let seen = seen?;
+    let counted = transaction.baseline.counted(seen.relations.iter().map(|relation| relation.oid));
     let Some(judged) = judge::judge(&seen, &transaction, limits)? else {
-        return Ok(transaction.taken.finish(None, Vec::new()));
+        return Ok(Captured { set: transaction.taken.finish(None, Vec::new()), counted });
     };
     for (table, number) in transaction.taken.emptied() {
         let taken = &mut transaction.taken;
         scan::whole(writer, &table, &mut |image| taken.image(sink, number, Side::New, image)).await?;
     }
     if !judged.written.is_empty() {
-        let described = describe(outsider, &judged.oids(), limits).await?;
+        let oids = judged.oids();
+        let described = match ahead.filter(|ahead| ahead.len() == oids.len() && covers(ahead, &oids)) {
+            Some(ahead) => ahead,
+            None => describe(outsider, &oids, limits).await?,
+        };
         let taking = Tables { judged: &judged, described: &described, transaction: &mut transaction, limits, sink };
         taking.take(writer, outsider).await?;
     }
@@ -88,5 +106,17 @@ pub async fn capture_open(
         armed::clear(writer).await?;
     }
     let set = transaction.taken.finish(Some(judged.transaction.to_string()), judged.sequences);
-    Ok(ChangeSet { locks: seen.locks(), ..set })
+    Ok(Captured { set: ChangeSet { locks: seen.locks(), ..set }, counted })
+}
+
+/// What these tables look like. A failure is met again where they turn out to be those that were written.
+async fn describe_ahead(outsider: &mut dyn Ask, oids: &[u32], limits: &Limits) -> Option<HashMap<u32, Described>> {
+    if oids.is_empty() {
+        return None;
+    }
+    describe(outsider, oids, limits).await.ok()
+}
+
+fn covers(described: &HashMap<u32, Described>, oids: &[u32]) -> bool {
+    oids.iter().all(|oid| described.contains_key(oid))
 }

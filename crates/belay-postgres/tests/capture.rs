@@ -5,10 +5,10 @@
 #[path = "capture/bed.rs"]
 mod bed;
 
-use bed::{Bed, Kept, between, counts, of, server};
+use bed::{Bed, Kept, between, counts, of, rows, server};
 use belay_change::{Generated, Means};
 use belay_model::Relation;
-use belay_postgres::capture::Hint;
+use belay_postgres::capture::{CLOSE, Counted, Hint, Limits, OPENING, capture_open};
 
 #[tokio::test]
 async fn an_update_is_told_by_the_key_and_nothing_else_is() {
@@ -423,4 +423,51 @@ async fn parameters_say_where_to_look_too() {
     bed.writer.execute("UPDATE t SET v = $2 WHERE id = $1", &[&500_i32, &"new"]).await.unwrap();
     let set = bed.end(transaction, &mut Kept::default()).await.unwrap();
     assert_eq!((counts(&set, "t"), of(&set, "t").means), ((0, 1, 0), Means::Key));
+}
+
+#[tokio::test]
+async fn what_an_earlier_transaction_wrote_is_looked_up_anew_for_the_next() {
+    let setup = "CREATE TABLE t(id int PRIMARY KEY, v text); CREATE TABLE other(id int PRIMARY KEY);
+        INSERT INTO t VALUES (1, 'a'), (2, 'b'); INSERT INTO other VALUES (1)";
+    let mut bed = Bed::with(setup).await;
+    let (set, _) = bed.run(&["UPDATE t SET v = 'x' WHERE id = 1"]).await.unwrap();
+    let written: Vec<_> = set.tables.into_iter().map(|change| change.table).collect();
+    bed.client().await.batch_execute("ALTER TABLE t ADD w int DEFAULT 5; ALTER TABLE t RENAME v TO u").await.unwrap();
+    for statements in [&["UPDATE t SET w = w + 1"][..], &["DELETE FROM t WHERE id = 2", "DELETE FROM other"]] {
+        let before = bed.content().await;
+        let mut transaction = bed.begin("BEGIN").await;
+        transaction.expect(&written);
+        transaction.name(&[Relation { schema: None, name: "t".to_owned() }]);
+        let (set, kept) = bed.run_in(transaction, statements).await.unwrap();
+        assert_eq!(kept.difference(), between(before, bed.content().await), "{statements:?}");
+        let t = set.tables.iter().find(|change| change.table.name == "t").unwrap();
+        let columns: Vec<&str> = t.table.columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(columns, ["id", "u", "w"]);
+        assert_eq!(set.tables.len(), statements.len());
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_asked_for_the_counts_of_those_tables_that_it_has_counted_in() {
+    let tables: String = (0..20).map(|at| format!("CREATE TABLE t{at}(id int PRIMARY KEY, v int);")).collect();
+    let mut bed = Bed::with(&format!("{tables} INSERT INTO t3 SELECT g, 0 FROM generate_series(1, 9) g")).await;
+    let mut counted = None;
+    for round in 0..4 {
+        let opening = counted.as_ref().map_or(OPENING.to_owned(), Counted::opening);
+        let before = bed.content().await;
+        let transaction = bed.begin_with("BEGIN", &opening).await;
+        let statement = format!("WITH x AS (INSERT INTO t{round} VALUES (100, 1)) UPDATE t3 SET v = v + 1");
+        bed.writer.batch_execute(&statement).await.unwrap();
+        let mut kept = Kept::default();
+        let limits = Limits::default();
+        let captured = capture_open(&mut bed.writer, &mut bed.outsider, transaction, &limits, &mut kept).await.unwrap();
+        bed.writer.batch_execute(&format!("{CLOSE}; COMMIT")).await.unwrap();
+        assert_eq!(kept.difference(), between(before, bed.content().await), "round {round}");
+        counted = captured.counted;
+        assert!(counted.is_some());
+    }
+    let asked = rows(&bed.writer, &counted.unwrap().opening()).await;
+    let numbers: Vec<_> = asked.iter().map(|row| row[1].clone().unwrap()).collect();
+    let all: Vec<_> = rows(&bed.writer, OPENING).await.iter().map(|row| row[1].clone().unwrap()).collect();
+    assert_eq!(numbers, all);
 }

@@ -6,6 +6,9 @@ use std::collections::HashMap;
 /// Rows inserted, updated and deleted in one relation.
 pub(super) type Counts = [i64; 3];
 
+/// Numbers below it are the target's own.
+const FIRST_NORMAL: u32 = 16384;
+
 /// To be run by the writer right after BEGIN; its rows are for [`Baseline::read`].
 ///
 /// The counters hold what earlier transactions of the connection left there. Every name and operator is qualified: the
@@ -18,6 +21,34 @@ pub const OPENING: &str = "SELECT pg_catalog.encode(pg_catalog.timestamptz_send(
     OR pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) OPERATOR(pg_catalog.<>) 0 \
     OR pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) OPERATOR(pg_catalog.<>) 0)";
 
+/// So many tables are asked for one by one.
+const MOST_COUNTED: usize = 100;
+
+/// The tables that a connection has counted rows in, the target's own aside, as far as its last transaction tells.
+///
+/// Where there are thousands of tables, [`OPENING`] takes longer than the write itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counted(Vec<u32>);
+
+impl Counted {
+    pub(super) fn of(oids: impl IntoIterator<Item = u32>) -> Option<Counted> {
+        let mut oids: Vec<u32> = oids.into_iter().filter(|oid| *oid >= FIRST_NORMAL).collect();
+        oids.sort_unstable();
+        oids.dedup();
+        (oids.len() <= MOST_COUNTED).then_some(Counted(oids))
+    }
+
+    /// [`OPENING`] for a connection that can have counted rows in no other tables.
+    pub fn opening(&self) -> String {
+        let oids: Vec<String> = self.0.iter().map(u32::to_string).collect();
+        format!(
+            "{OPENING} AND (c.oid OPERATOR(pg_catalog.<) {FIRST_NORMAL} \
+             OR c.oid OPERATOR(pg_catalog.=) ANY ('{{{}}}'::pg_catalog.oid[]))",
+            oids.join(",")
+        )
+    }
+}
+
 /// Which transaction was opened, and what its connection had counted by then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Baseline {
@@ -27,6 +58,11 @@ pub struct Baseline {
 }
 
 impl Baseline {
+    /// Where the connection has counted rows by now, if the transaction counted in `since` and nowhere else.
+    pub(super) fn counted(&self, since: impl Iterator<Item = u32>) -> Option<Counted> {
+        Counted::of(self.counts.keys().copied().chain(since))
+    }
+
     /// Reads the answer to [`OPENING`].
     pub fn read(rows: &[Row]) -> Result<Baseline, CaptureError> {
         const UNEXPECTED: CaptureError = CaptureError::Unexpected("the counters at the beginning of a transaction");

@@ -13,7 +13,7 @@ use super::version::Version;
 use super::{Ask, CaptureError, Limits, Row, places};
 use belay_change::read_record;
 use postgres_protocol::escape::escape_literal;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Tables up to so many bytes are scanned as fast as anything is found in them.
 const SMALL: u64 = 1 << 20;
@@ -62,6 +62,15 @@ impl Versions {
     }
 }
 
+/// What was found so far.
+#[derive(Default)]
+struct Sides {
+    old: Versions,
+    new: Versions,
+    /// Where new rows were looked for already.
+    asked: Option<String>,
+}
+
 /// Whether to look by key first: not in a small table, nor for so many rows that a scan is faster.
 pub(super) fn worthwhile(written: &Written, about: &Described, limits: &Limits) -> bool {
     let rows = written.before().max(written.after());
@@ -84,17 +93,16 @@ impl Search<'_> {
         writer: &mut dyn Ask,
         outsider: &mut dyn Ask,
     ) -> Result<Option<Found>, CaptureError> {
-        let mut old = Versions::default();
-        self.before(writer, outsider, &mut old).await?;
-        if old.len() != self.written.before() {
+        let mut found = Sides::default();
+        self.before(writer, outsider, &mut found).await?;
+        if found.old.len() != self.written.before() {
             return Ok(None);
         }
-        let mut new = Versions::default();
-        self.after(writer, outsider, &old, &mut new).await?;
-        if new.len() != self.written.after() {
+        self.after(writer, outsider, &mut found).await?;
+        if found.new.len() != self.written.after() {
             return Ok(None);
         }
-        Ok(Some((old.images.into_values().collect(), new.images.into_values().collect())))
+        Ok(Some((found.old.images.into_values().collect(), found.new.images.into_values().collect())))
     }
 
     fn about(&self) -> &Described {
@@ -105,14 +113,14 @@ impl Search<'_> {
         &self,
         writer: &mut dyn Ask,
         outsider: &mut dyn Ask,
-        found: &mut Versions,
+        found: &mut Sides,
     ) -> Result<(), CaptureError> {
         if self.written.before() == 0 {
             return Ok(());
         }
         for condition in self.told().chain(self.referring(self.gone)) {
             self.old_where(writer, outsider, &condition, found).await?;
-            if found.len() >= self.written.before() {
+            if found.old.len() >= self.written.before() {
                 return Ok(());
             }
         }
@@ -120,12 +128,12 @@ impl Search<'_> {
         let to_itself = about.references.iter().filter(|reference| reference.parent == about.table.oid);
         let referred: Vec<u16> = to_itself.filter_map(|reference| reference.places(about)).flatten().collect();
         for _ in 0..ROUNDS {
-            let before = found.len();
-            let own = Gone::from([(about.table.oid, self.fields(found, &referred))]);
+            let before = found.old.len();
+            let own = Gone::from([(about.table.oid, self.fields(&found.old, &referred))]);
             for condition in self.referring(&own) {
                 self.old_where(writer, outsider, &condition, found).await?;
             }
-            if found.len() >= self.written.before() || found.len() == before {
+            if found.old.len() >= self.written.before() || found.old.len() == before {
                 break;
             }
         }
@@ -137,7 +145,7 @@ impl Search<'_> {
         writer: &mut dyn Ask,
         outsider: &mut dyn Ask,
         condition: &str,
-        found: &mut Versions,
+        found: &mut Sides,
     ) -> Result<(), CaptureError> {
         if self.written.before() <= AT_ONCE && self.old_at_once(writer, outsider, condition, found).await? {
             return Ok(());
@@ -153,7 +161,7 @@ impl Search<'_> {
             other => other?,
         };
         let add = &mut |version, image: &str| {
-            found.add(version, image);
+            found.old.add(version, image);
             Ok(())
         };
         self.scan.own(writer, outsider, &marked, add).await
@@ -165,9 +173,9 @@ impl Search<'_> {
         writer: &mut dyn Ask,
         outsider: &mut dyn Ask,
         condition: &str,
-        found: &mut Versions,
+        found: &mut Sides,
     ) -> Result<bool, CaptureError> {
-        let most = self.written.before().saturating_sub(found.len()) + 1;
+        let most = self.written.before().saturating_sub(found.old.len()) + 1;
         let sql = patiently(&format!("{} LIMIT {most}", self.scan.marked_images(condition)));
         let (mut marked, mut seen, mut ours) = (Versions::default(), 0, true);
         let see = &mut |row: Row| {
@@ -184,22 +192,73 @@ impl Search<'_> {
         if !ours || seen >= most || marked.len() < seen {
             return Ok(false);
         }
-        // What it only locked, it still sees.
-        let versions: Vec<Version> = marked.images.keys().copied().collect();
-        let alive = self.scan.alive(writer, &versions).await?;
+        if seen == 0 {
+            return Ok(true);
+        }
+        let Some(alive) = self.alive(writer, &marked, found).await? else {
+            return Ok(false);
+        };
         for (version, image) in marked.images.iter().filter(|(version, _)| !alive.contains(version)) {
-            found.add(*version, image);
+            found.old.add(*version, image);
         }
         Ok(true)
     }
 
-    async fn after(
+    /// Those of the old rows that the transaction still sees, as it only locked them. Where they are all that is looked
+    /// for, the new rows are asked for by them in the same message. Nothing where the look failed.
+    async fn alive(
         &self,
         writer: &mut dyn Ask,
-        outsider: &mut dyn Ask,
-        old: &Versions,
-        found: &mut Versions,
-    ) -> Result<(), CaptureError> {
+        marked: &Versions,
+        found: &mut Sides,
+    ) -> Result<Option<HashSet<Version>>, CaptureError> {
+        let versions: Vec<Version> = marked.images.keys().copied().collect();
+        let wanted = marked.len() == self.written.before() && found.new.len() < self.written.after();
+        let Some(condition) = self.conditions(marked).into_iter().next().filter(|_| wanted) else {
+            return self.scan.alive(writer, &versions).await.map(Some);
+        };
+        let mut alive = HashSet::new();
+        let see = &mut |row: Row| {
+            match row.len() {
+                2 => drop(alive.insert(version(&row)?)),
+                _ => found.new.add(version(&row)?, text(&row, 2)?),
+            }
+            Ok(())
+        };
+        let sql = format!("{}; {}", self.scan.are_alive(&versions), self.scan.made(&condition));
+        match writer.each(&looked(&sql), see).await {
+            Err(CaptureError::Target { .. }) => writer.ask(BACK).await.map(|_| None),
+            other => {
+                found.asked = Some(condition);
+                other.map(|()| Some(alive))
+            }
+        }
+    }
+
+    async fn after(&self, writer: &mut dyn Ask, outsider: &mut dyn Ask, found: &mut Sides) -> Result<(), CaptureError> {
+        for condition in self.conditions(&found.old) {
+            if found.new.len() >= self.written.after() {
+                return Ok(());
+            }
+            if found.asked.as_ref() != Some(&condition) {
+                self.new_where(writer, &condition, &mut found.new).await?;
+            }
+        }
+        let about = self.about();
+        for place in about.leading.iter().filter(|place| about.plain.contains(place)).take(MOST_INDEXES) {
+            if found.new.len() >= self.written.after() {
+                break;
+            }
+            let ends = [self.numbered(*place, writer).await?, self.beyond(*place, outsider).await?];
+            for condition in ends.into_iter().flatten() {
+                self.new_where(writer, &condition, &mut found.new).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where new rows may lie, as the old ones and the statements say.
+    fn conditions(&self, old: &Versions) -> Vec<String> {
         let about = self.about();
         let key = &about.table.key;
         let keys: Vec<Vec<String>> = self
@@ -209,34 +268,15 @@ impl Search<'_> {
             .collect();
         let by_key = places::among(key, &keys, about).into_iter().chain([self.pages(old)]);
         // The target ponders long over a long list of keys, and few rows leave the range that a statement has named.
-        let conditions: Vec<String> = if self.clues.len() * KEYS_A_CLUE < keys.len() {
+        if self.clues.len() * KEYS_A_CLUE < keys.len() {
             self.told().chain(by_key).collect()
         } else {
             by_key.chain(self.told()).collect()
-        };
-        for condition in conditions {
-            if found.len() >= self.written.after() {
-                return Ok(());
-            }
-            self.new_where(writer, &condition, found).await?;
         }
-        for place in about.leading.iter().filter(|place| about.plain.contains(place)).take(MOST_INDEXES) {
-            if found.len() >= self.written.after() {
-                break;
-            }
-            let ends = [self.numbered(*place, writer).await?, self.beyond(*place, outsider).await?];
-            for condition in ends.into_iter().flatten() {
-                self.new_where(writer, &condition, found).await?;
-            }
-        }
-        Ok(())
     }
 
     async fn new_where(&self, writer: &mut dyn Ask, condition: &str, found: &mut Versions) -> Result<(), CaptureError> {
-        let sql = format!(
-            "SAVEPOINT belay_key; SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = {PATIENCE}; {}; {BACK}",
-            self.scan.made(condition)
-        );
+        let sql = looked(&self.scan.made(condition));
         let add = &mut |row: Row| {
             found.add(version(&row)?, text(&row, 2)?);
             Ok(())
@@ -333,6 +373,13 @@ impl Search<'_> {
         };
         versions.images.values().filter_map(row).collect()
     }
+}
+
+/// One look of the writer. After an error it is to be ended by [`BACK`].
+fn looked(sql: &str) -> String {
+    format!(
+        "SAVEPOINT belay_key; SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = {PATIENCE}; {sql}; {BACK}"
+    )
 }
 
 /// One look of the outsider.

@@ -109,14 +109,18 @@ impl Scan<'_> {
         if versions.is_empty() {
             return Ok(alive);
         }
-        let sql =
-            format!("SELECT ctid, xmin FROM ONLY {} WHERE ctid = ANY ({})", self.about.quoted(), places(versions));
+        let sql = self.are_alive(versions);
         let mut see = |row: Row| {
             alive.insert(version(&row)?);
             Ok(())
         };
         writer.each(&sql, &mut see).await?;
         Ok(alive)
+    }
+
+    /// SQL for those of the versions that are still there.
+    pub(super) fn are_alive(&self, versions: &[Version]) -> String {
+        format!("SELECT ctid, xmin FROM ONLY {} WHERE ctid = ANY ({})", self.about.quoted(), places(versions))
     }
 
     /// SQL for row versions that somebody has marked, where `condition` holds: their places, their images, and whether it

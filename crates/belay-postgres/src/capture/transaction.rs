@@ -4,7 +4,7 @@ use super::clue::{Clue, Hint, clues};
 use super::describe::Described;
 use super::taken::Taken;
 use super::{Baseline, Limits};
-use belay_change::TableChange;
+use belay_change::{Table, TableChange};
 use belay_model::Relation;
 use std::collections::HashSet;
 
@@ -12,12 +12,16 @@ use std::collections::HashSet;
 const MOST_NAMED: usize = 10_000;
 /// Statements whose texts say where rows lie. What others wrote in a large table can still be found by scanning it.
 const MOST_CLUES: usize = 200;
+/// Tables that are looked up ahead.
+const MOST_LIKELY: usize = 16;
 
 /// An open transaction, from its BEGIN to its capture.
 #[derive(Debug)]
 pub struct Transaction {
     pub(super) baseline: Baseline,
     pub(super) named: HashSet<Relation>,
+    /// Tables that it may have written.
+    likely: Vec<(u32, Relation)>,
     /// Where its rows may lie.
     pub(super) clues: Vec<Clue>,
     /// What was taken of it so far.
@@ -29,13 +33,34 @@ pub struct Transaction {
 impl Transaction {
     /// A transaction that has just begun. Where it is to be compared with a plan, `plan` holds what the plan changes.
     pub fn begun(baseline: Baseline, limits: &Limits, plan: &[TableChange]) -> Transaction {
-        Transaction {
+        let mut transaction = Transaction {
             baseline,
             named: HashSet::new(),
+            likely: Vec::new(),
             clues: Vec::new(),
             taken: Taken::new(limits, plan),
             catalog_updates: 0,
+        };
+        transaction.expect(plan.iter().map(|change| &change.table));
+        transaction
+    }
+
+    /// Tables that were written by one like it. Those that its statements name, too, are looked up before it is known
+    /// which it wrote.
+    pub fn expect<'a>(&mut self, tables: impl IntoIterator<Item = &'a Table>) {
+        for table in tables.into_iter().take(MOST_LIKELY) {
+            let schema = Some(table.schema.as_str().into());
+            self.likely.push((table.oid, Relation { schema, name: table.name.as_str().into() }));
         }
+    }
+
+    /// By their numbers in the target.
+    pub(super) fn expected(&self) -> Vec<u32> {
+        let says = |relation: &Relation| {
+            self.named.contains(relation)
+                || self.named.contains(&Relation { schema: None, name: relation.name.clone() })
+        };
+        self.likely.iter().filter(|(_, relation)| says(relation)).map(|(oid, _)| *oid).collect()
     }
 
     /// Relations that a statement of it names. What else it changes is an indirect change.

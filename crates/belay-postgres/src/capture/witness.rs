@@ -16,9 +16,11 @@ const STATE: &str = "SELECT 'state', pg_current_xact_id_if_assigned()::text, enc
     current_setting('session_replication_role'), current_setting('transaction_isolation'), \
     pg_current_snapshot()::text, current_user <> session_user, current_user;\n";
 
-/// Every relation that it locked in a mode that writers need, or counted rows in. A lock of the first three modes does
-/// not mean that anything was written; `SIReadLock` is a serializable transaction's note of what it read. Asked at each
-/// write, it looks names up by subqueries: joins would take the target longer to plan than all the rest.
+/// Every relation that it locked in a mode that writers need, and every catalog that it counted rows in: catalogs are
+/// unlocked at once, while all else stays locked to the end, or to the savepoint that took its rows back. A lock of the
+/// first three modes does not mean that anything was written; `SIReadLock` is a serializable transaction's note of what it
+/// read. Asked at each write, it looks names up by subqueries, since joins would take the target longer to plan than all
+/// the rest, and goes by the index over numbers: those below 16384 are the target's own.
 const RELATIONS: &str = "WITH l AS MATERIALIZED (SELECT relation, mode FROM pg_catalog.pg_locks \
         WHERE locktype = 'relation' AND pid = pg_backend_pid() AND granted \
         AND mode NOT IN ('AccessShareLock', 'RowShareLock', 'SIReadLock')) \
@@ -29,7 +31,7 @@ const RELATIONS: &str = "WITH l AS MATERIALIZED (SELECT relation, mode FROM pg_c
     pg_stat_get_xact_tuples_deleted(c.oid), \
     has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE'), row_security_active(c.oid), \
     c.relpersistence FROM pg_catalog.pg_class c \
-    WHERE (c.oid = ANY (ARRAY(SELECT relation FROM l)) OR c.relkind IN ('r', 'm') \
+    WHERE (c.oid = ANY (ARRAY(SELECT relation FROM l)) OR c.oid < 16384 AND c.relkind IN ('r', 'm') \
         AND (pg_stat_get_xact_tuples_inserted(c.oid) <> 0 OR pg_stat_get_xact_tuples_updated(c.oid) <> 0 \
             OR pg_stat_get_xact_tuples_deleted(c.oid) <> 0))";
 

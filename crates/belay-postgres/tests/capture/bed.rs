@@ -97,8 +97,13 @@ impl Bed {
 
     /// Begins a transaction on the writer.
     pub(crate) async fn begin(&self, how: &str) -> Transaction {
+        self.begin_with(how, OPENING).await
+    }
+
+    /// The same with another opening.
+    pub(crate) async fn begin_with(&self, how: &str, opening: &str) -> Transaction {
         self.writer.batch_execute(how).await.unwrap();
-        let baseline = Baseline::read(&rows(&self.writer, OPENING).await).unwrap();
+        let baseline = Baseline::read(&rows(&self.writer, opening).await).unwrap();
         Transaction::begun(baseline, &self.limits, &[])
     }
 
@@ -118,7 +123,8 @@ impl Bed {
         self.run_in(transaction, statements).await
     }
 
-    async fn run_in(
+    /// The same, of a transaction that has begun.
+    pub(crate) async fn run_in(
         &mut self,
         mut transaction: Transaction,
         statements: &[&str],

@@ -164,11 +164,15 @@ impl Desk {
         self.finish_in_any_case(act).await
     }
 
-    /// The name of the target's own database, and its masks.
-    pub(crate) async fn masks_of(&self, target: &Name) -> Result<(String, Vec<Mask>), DeskError> {
-        let home = self.target_access(target).await?.target.database;
+    /// The masks of a database of the target.
+    pub(crate) async fn masks_in(&self, target: &Name, database: &str) -> Result<Vec<Mask>, DeskError> {
         let masks = self.store.reader().await?.look().masks(Some(target)).await?;
-        Ok((home, masks.into_iter().map(|record| record.mask).collect()))
+        if masks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let home = self.target_access(target).await?.target.database;
+        let here = |mask: &Mask| mask.column.database.as_deref().unwrap_or(&home) == database;
+        Ok(masks.into_iter().map(|record| record.mask).filter(here).collect())
     }
 
     /// Changes of which nobody knows how they ended.

@@ -36,11 +36,13 @@ impl Keeper for FileKeeper {
         Box::pin(async move {
             let mut draft = own(draft).map_err(|error| not_kept(&error))?;
             let file = name().map_err(|error| not_kept(&error))?;
-            let keys = self.vault.told_keys(&self.origin, &change, draft.take_keys());
-            let keys = keys.await.map_err(|error| not_kept(&error))?;
+            let keys = draft.take_keys();
             // Both are on the disk before the COMMIT leaves; neither waits for the other.
             let sealed = self.vault.seal(draft, script, &file);
-            let kept = self.vault.desk.keep_change(&self.origin, (&change, keys), &file, self.vault.retention);
+            let kept = async {
+                let keys = self.vault.told_keys(&self.origin, &change, keys).await?;
+                self.vault.desk.keep_change(&self.origin, (&change, keys), &file, self.vault.retention).await
+            };
             let error = match tokio::join!(sealed, kept) {
                 (Ok(()), Ok(kept)) => return Ok(kept.id),
                 (Ok(()), Err(error)) => {

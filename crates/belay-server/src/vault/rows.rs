@@ -7,7 +7,7 @@ use belay_change::{
     ChangeSet, Page, Row, RowChange, Sampling, Script, Summary, Table, TableSummary, Taken, page, summarize,
 };
 use belay_engine::Conflict;
-use belay_model::{Mask, Name, Resource};
+use belay_model::{Name, Resource};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -140,9 +140,8 @@ impl Vault {
 
     /// What nobody sees of a database's rows, not even who approves their change.
     pub(super) async fn masked(&self, target: &Name, database: &str) -> Result<Masked, DeskError> {
-        let (home, masks) = self.desk.masks_of(target).await?;
-        let here = |mask: &Mask| mask.column.database.as_deref().unwrap_or(&home) == database;
-        Ok(Masked(masks.into_iter().filter(here).map(|mask| mask.column).collect()))
+        let masks = self.desk.masks_in(target, database).await?;
+        Ok(Masked(masks.into_iter().map(|mask| mask.column).collect()))
     }
 }
 

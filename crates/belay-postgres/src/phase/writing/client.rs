@@ -140,7 +140,8 @@ impl Writing {
         let mut bytes = BytesMut::new();
         // Where the client only reads, the target refuses what writes.
         let mode = if own { Some(BEGIN) } else { (!self.reads_only).then_some(MAY_WRITE) };
-        let commands: Vec<&str> = mode.into_iter().chain([ISOLATION, crate::capture::OPENING]).collect();
+        let opening = self.ways.opening();
+        let commands: Vec<&str> = mode.into_iter().chain([ISOLATION, &opening]).collect();
         for command in &commands {
             bytes.put(command_in_batch(command));
         }

@@ -2,18 +2,19 @@
 
 use super::line::{Writer, row};
 use super::transcript::Ran;
-use crate::capture::{self, Ask, Baseline, CaptureError, Limits};
+use crate::capture::{self, Ask, Baseline, CaptureError, Captured, Counted, Limits, OPENING};
 use crate::catalog::keep::CatalogCell;
 use crate::change::{denied, not_kept, settled, unsettled};
 use crate::drop_table;
 use crate::revert::{self, Strategy};
 use crate::{apply, plan};
-use belay_change::{ChangeSet, Script, TableChange};
+use belay_change::{ChangeSet, Script, Table, TableChange};
 use belay_engine::{BoxFuture, Draft, Keeper, Line, Notice, Outcome, SessionContext, Settled, Settlement, Upstream};
 use belay_model::{CHANGED_ROWS, ChangeId, Relation};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
@@ -32,6 +33,10 @@ pub(crate) struct Ways {
     /// What was done to tables and can be given back whatever else changes about them, since reverts may switch off all
     /// that could stand in their way.
     revertible: Mutex<HashSet<Done>>,
+    /// What the last transaction wrote; the next one often writes there, too.
+    last: Mutex<Vec<Table>>,
+    /// Where the connection has counted rows, once its last transaction has told.
+    counted: std::sync::Mutex<Option<Counted>>,
 }
 
 impl Ways {
@@ -46,12 +51,24 @@ impl Ways {
             catalog,
             outsider: Mutex::new(None),
             revertible: Mutex::default(),
+            last: Mutex::default(),
+            counted: std::sync::Mutex::default(),
         }
     }
 
     /// Whether writes take effect at once.
     pub(super) fn is_direct(&self) -> bool {
         self.direct.is_some()
+    }
+
+    /// What a transaction is opened with. Until it has told what it counted, nobody knows.
+    pub(super) fn opening(&self) -> Cow<'static, str> {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        counted.map_or(Cow::Borrowed(OPENING), |counted| Cow::Owned(counted.opening()))
+    }
+
+    fn set_counted(&self, counted: Option<Counted>) {
+        *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = counted;
     }
 
     pub(super) fn database(&self) -> &str {
@@ -192,12 +209,16 @@ async fn take(
     }
     let Open { mut transaction, mut draft } = *begun(open, baseline, ways, keeper)?;
     transaction.name(&ran.named);
+    transaction.expect(&*ways.last.lock().await);
     for statement in &ran.script.statements {
         transaction.hint(&apply::hint(statement));
     }
     let mut outsider = ways.outsider().await?;
-    let set = capture::capture_open(writer, &mut outsider, transaction, &ways.limits, &mut *draft).await?;
+    let Captured { set, counted } =
+        capture::capture_open(writer, &mut outsider, transaction, &ways.limits, &mut *draft).await?;
+    ways.set_counted(counted);
     reversible(ways, &mut outsider, &set).await?;
+    *ways.last.lock().await = set.tables.iter().map(|change| change.table.clone()).collect();
     *ways.outsider.lock().await = Some(outsider);
     Ok((set, draft))
 }
