@@ -41,7 +41,8 @@ pub(crate) fn denied(error: &CaptureError) -> Denial {
         }
         CaptureError::TooLarge { what, instead } => (Code::ChangeTooLarge, format!("refused: {what}"), instead.clone()),
         CaptureError::Target { sqlstate, message } => {
-            (Code::NotKept, format!("rolled back: {message} ({sqlstate})"), Code::NotKept.remedy().to_owned())
+            let instead = "try again, or with fewer rows; the target's own log may tell more".to_owned();
+            (Code::NotKept, format!("rolled back: {message} ({sqlstate})"), instead)
         }
         CaptureError::Lost(_) | CaptureError::Unexpected(_) | CaptureError::Sink(_) => {
             (Code::NotKept, format!("rolled back: {error}"), Code::NotKept.remedy().to_owned())
@@ -57,15 +58,25 @@ pub(crate) fn denied(error: &CaptureError) -> Denial {
     Denial { code, message, detail, hint: instead }
 }
 
-/// The same, for a session. Clients know by the SQLSTATE what they may try again.
+/// What the target says of a statement that somebody has stopped, or that ran for too long.
+const STOPPED: &str = "57014";
+
+/// The same, for a session. Clients know by the SQLSTATE what they may try again, and what they have stopped themselves.
 pub(crate) fn settled(error: &CaptureError) -> Settled {
+    let detail = "The rows that it changed were being taken. It was rolled back; nothing in the database has changed.";
     match error {
-        CaptureError::Target { sqlstate, message } if is_passing(sqlstate) => {
-            let fields = [(b'S', "ERROR"), (b'V', "ERROR"), (b'C', sqlstate), (b'M', message)];
-            Settled::Failed(passed_on(b'E', &fields.map(|(field, text)| (field, text.as_bytes().to_vec()))))
+        CaptureError::Target { sqlstate, message } if is_passing(sqlstate) => failed(sqlstate, message, &[]),
+        CaptureError::Target { sqlstate, message } if sqlstate == STOPPED => {
+            failed(sqlstate, message, &[(b'D', detail)])
         }
         _ => Settled::RolledBack(denied(error)),
     }
+}
+
+fn failed(sqlstate: &str, message: &str, more: &[(u8, &str)]) -> Settled {
+    let fields = [(b'S', "ERROR"), (b'V', "ERROR"), (b'C', sqlstate), (b'M', message)];
+    let fields = fields.iter().chain(more).map(|(field, text)| (*field, text.as_bytes().to_vec()));
+    Settled::Failed(passed_on(b'E', &fields.collect::<Vec<_>>()))
 }
 
 /// What a statement is told that ends transactions itself, which it may not inside the one that was opened for it.
@@ -117,4 +128,23 @@ pub(crate) fn reverting(error: &RevertError) -> Denial {
         _ => "Nothing in the database has changed.".to_owned(),
     };
     Denial { code, message: format!("not reverted: {error}"), detail, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::error_fields;
+
+    #[test]
+    fn what_somebody_stopped_keeps_its_sqlstate() {
+        let stopped = |sqlstate: &str| {
+            let message = "canceling statement due to user request".to_owned();
+            settled(&CaptureError::Target { sqlstate: sqlstate.to_owned(), message })
+        };
+        let Settled::Failed(whole) = stopped("57014") else { panic!("it is the target's own word") };
+        let fields = error_fields(&whole[5..]);
+        assert_eq!((fields.sqlstate.as_str(), &*fields.message), ("57014", "canceling statement due to user request"));
+        assert!(matches!(stopped("40001"), Settled::Failed(_)));
+        assert!(matches!(stopped("55P03"), Settled::RolledBack(denial) if denial.code == Code::NotKept));
+    }
 }

@@ -191,12 +191,12 @@ fn image(alias: &str) -> String {
 }
 
 /// A version is our own where the transaction that made it, ours or one within ours, is still running: nobody sees what
-/// others have not committed. Only numbers that are not older than ours are looked up.
+/// others have not committed. Only numbers that are not older than ours are looked up, and ours not: most are.
 fn made_by_us(transaction: u64) -> String {
     let low = transaction & 0xffff_ffff;
     format!(
-        "CASE WHEN age(xmin) <= age('{low}'::xid) THEN pg_xact_status(({transaction}::bigint \
-         + mod(xmin::text::bigint - {low} + 4294967296, 4294967296))::text::xid8) = 'in progress' ELSE false END"
+        "CASE WHEN xmin = '{low}'::xid THEN true WHEN age(xmin) <= age('{low}'::xid) \
+         THEN pg_xact_status(({transaction}::bigint + mod(xmin::text::bigint - {low} + 4294967296, 4294967296))::text::xid8) = 'in progress' ELSE false END"
     )
 }
 
