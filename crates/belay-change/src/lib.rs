@@ -31,7 +31,7 @@ pub use inverse::Inverse;
 pub use keys::{Keys, RowKey};
 pub use page::{Page, page};
 pub use pair::{ColumnCount, Row, RowChange, Sampling, Summary, TableSummary, summarize};
-pub use record::{BadRecord, read_record, write_record};
+pub use record::{BadRecord, read_some, write_record};
 pub use render::{NamedTable, changed_in, headline, printable, would_change};
 pub use script::{Parameter, Script, Scripted};
 pub use side::Side;

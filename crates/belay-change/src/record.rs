@@ -21,10 +21,16 @@ pub enum BadRecord {
     NotText,
 }
 
-/// The fields of an image; `None` is NULL.
-pub fn read_record(image: &[u8], columns: usize) -> Result<Vec<Option<String>>, BadRecord> {
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| BadRecord::NotText);
-    read_fields(image, columns)?.into_iter().map(|field| field.map(text).transpose()).collect()
+/// The fields of an image at these places; `None` is NULL.
+pub fn read_some(image: &[u8], columns: usize, places: &[u16]) -> Result<Vec<Option<String>>, BadRecord> {
+    let mut spans = Vec::with_capacity(columns);
+    find_fields(image, columns, &mut spans)?;
+    let field = |place: &u16| {
+        let span = spans.get(usize::from(*place)).cloned().ok_or(BadRecord::Malformed)?;
+        let value = unquote(image.get(span).unwrap_or_default())?;
+        value.map(|bytes| String::from_utf8(bytes).map_err(|_| BadRecord::NotText)).transpose()
+    };
+    places.iter().map(field).collect()
 }
 
 /// The image with these fields, quoted where PostgreSQL itself quotes.
@@ -40,13 +46,6 @@ pub fn write_record<T: AsRef<[u8]>>(fields: &[Option<T>]) -> Vec<u8> {
     }
     image.push(b')');
     image
-}
-
-/// The fields of an image as bytes.
-pub(crate) fn read_fields(image: &[u8], columns: usize) -> Result<Vec<Option<Vec<u8>>>, BadRecord> {
-    let mut spans = Vec::with_capacity(columns);
-    find_fields(image, columns, &mut spans)?;
-    spans.into_iter().map(|span| unquote(image.get(span).unwrap_or_default())).collect()
 }
 
 /// Where the fields stand in the image, quotes included. Equal fields have equal texts there, because the target
@@ -124,6 +123,19 @@ fn write_field(image: &mut Vec<u8>, value: &[u8]) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn read_record(image: &[u8], columns: usize) -> Result<Vec<Option<String>>, BadRecord> {
+        read_some(image, columns, &(0..u16::try_from(columns).unwrap()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn some_fields_are_those_of_all() {
+        let image = br#"(41,"a ""b""",,"c,d")"#;
+        let all = read_record(image, 4).unwrap();
+        assert_eq!(read_some(image, 4, &[3, 2, 0]).unwrap(), [all[3].clone(), None, all[0].clone()]);
+        assert_eq!(read_some(image, 5, &[0]), Err(BadRecord::Fields { found: 4, wanted: 5 }));
+        assert_eq!(read_some(image, 4, &[4]), Err(BadRecord::Malformed));
+    }
 
     fn read(image: &str, columns: usize) -> Vec<Option<String>> {
         read_record(image.as_bytes(), columns).unwrap()

@@ -11,7 +11,7 @@ use super::scan::{MARKED, Scan, text, version};
 use super::take::Gone;
 use super::version::Version;
 use super::{Ask, CaptureError, Limits, Row, places};
-use belay_change::read_record;
+use belay_change::read_some;
 use postgres_protocol::escape::escape_literal;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -236,6 +236,9 @@ impl Search<'_> {
     }
 
     async fn after(&self, writer: &mut dyn Ask, outsider: &mut dyn Ask, found: &mut Sides) -> Result<(), CaptureError> {
+        if found.new.len() >= self.written.after() {
+            return Ok(());
+        }
         for condition in self.conditions(&found.old) {
             if found.new.len() >= self.written.after() {
                 return Ok(());
@@ -260,12 +263,9 @@ impl Search<'_> {
     /// Where new rows may lie, as the old ones and the statements say.
     fn conditions(&self, old: &Versions) -> Vec<String> {
         let about = self.about();
-        let key = &about.table.key;
-        let keys: Vec<Vec<String>> = self
-            .fields(old, key)
-            .iter()
-            .filter_map(|row| key.iter().map(|place| row.get(place).cloned()).collect())
-            .collect();
+        let (key, columns) = (&about.table.key, about.table.columns.len());
+        let of_row = |image: &String| read_some(image.as_bytes(), columns, key).ok()?.into_iter().collect();
+        let keys: Vec<Vec<String>> = old.images.values().filter_map(of_row).collect();
         let by_key = places::among(key, &keys, about).into_iter().chain([self.pages(old)]);
         // The target ponders long over a long list of keys, and few rows leave the range that a statement has named.
         if self.clues.len() * KEYS_A_CLUE < keys.len() {
@@ -367,9 +367,8 @@ impl Search<'_> {
     fn fields(&self, versions: &Versions, wanted: &[u16]) -> Vec<HashMap<u16, String>> {
         let columns = self.about().table.columns.len();
         let row = |image: &String| {
-            let fields = read_record(image.as_bytes(), columns).ok()?;
-            let wanted = (0..).zip(fields).filter(|(place, _)| wanted.contains(place));
-            Some(wanted.filter_map(|(place, field)| Some((place, field?))).collect())
+            let fields = read_some(image.as_bytes(), columns, wanted).ok()?;
+            Some(wanted.iter().copied().zip(fields).filter_map(|(place, field)| Some((place, field?))).collect())
         };
         versions.images.values().filter_map(row).collect()
     }

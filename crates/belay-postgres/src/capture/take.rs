@@ -6,7 +6,7 @@ use super::judge::{Judged, Written};
 use super::keyed::{self, Search};
 use super::scan::Scan;
 use super::{Ask, CaptureError, Limits, Transaction};
-use belay_change::{Means, Side, Sink, read_record};
+use belay_change::{Means, Side, Sink, read_some};
 use std::collections::{HashMap, HashSet};
 
 /// Rows of a table that are kept in mind because rows of other tables refer to them.
@@ -128,8 +128,8 @@ fn remember(image: &str, about: &Described, referred: &HashSet<u16>, gone: &mut 
     if rows.len() >= MOST_GONE {
         return;
     }
-    if let Ok(fields) = read_record(image.as_bytes(), about.table.columns.len()) {
-        let field = |place: &u16| Some((*place, fields.get(usize::from(*place))?.clone()?));
-        rows.push(referred.iter().filter_map(field).collect());
+    let places: Vec<u16> = referred.iter().copied().collect();
+    if let Ok(fields) = read_some(image.as_bytes(), about.table.columns.len(), &places) {
+        rows.push(places.into_iter().zip(fields).filter_map(|(place, field)| Some((place, field?))).collect());
     }
 }
