@@ -485,3 +485,34 @@ async fn columns_that_look_as_if_they_should_be_masked_are_found_by_their_names(
     assert!(found.contains(&"app.customers.email".to_owned()) && found.contains(&"app.customers.ssn".to_owned()));
     assert!(!found.contains(&"app.customers.name".to_owned()), "{found:?}");
 }
+
+#[tokio::test]
+async fn a_request_to_write_where_nothing_can_be_written_is_refused_before_it_is_granted() {
+    let postgres = server().await;
+    let control = humble(postgres);
+    let asked = async |resources: &[&str]| {
+        let mut spec = spec(resources);
+        spec.effects = Effects { write: true, ..Effects::READ };
+        control.feasible(&spec).await.unwrap()
+    };
+    let tables = "CREATE SCHEMA till; CREATE TABLE till.open (id int); CREATE TABLE till.shut (id int);
+        GRANT USAGE ON SCHEMA till TO belay WITH GRANT OPTION;
+        GRANT SELECT ON ALL TABLES IN SCHEMA till TO belay WITH GRANT OPTION";
+    postgres.execute("shop", tables).await;
+    for resource in ["till.open", "till.*"] {
+        let found = asked(&[resource]).await;
+        let expected = "the control user may not grant INSERT, UPDATE or DELETE on `till.open`";
+        assert!(found.against.iter().any(|text| text.starts_with(expected)), "{resource}: {found:?}");
+    }
+    postgres.execute("shop", "GRANT UPDATE ON till.open TO belay WITH GRANT OPTION").await;
+    let found = asked(&["till.*"]).await;
+    assert_eq!(found.against, [""; 0]);
+    let expected = "read only, because the control user may not grant INSERT, UPDATE or DELETE: `till.shut`";
+    assert!(found.notes.iter().any(|note| note == expected), "{found:?}");
+    assert_eq!(asked(&["till.open"]).await.against, [""; 0]);
+    assert!(asked(&["till.shut"]).await.against[0].contains("`till.shut`; `GRANT INSERT"), "a table by its name");
+    let mut reads = spec(&["till.*"]);
+    reads.effects = Effects::READ;
+    assert_eq!(control.feasible(&reads).await.unwrap().against, [""; 0]);
+    postgres.execute("shop", "DROP SCHEMA till CASCADE").await;
+}

@@ -42,6 +42,12 @@ UNION ALL SELECT DISTINCT CASE WHEN e.exact THEN 'forbidden' ELSE 'forbidden_by_
                 WHERE a.attrelid = e.oid AND a.attname = e.col), true) END
         AND (has_schema_privilege(e.relnamespace, 'USAGE WITH GRANT OPTION')
             OR has_schema_privilege('public', e.relnamespace, 'USAGE')))
+UNION ALL SELECT CASE WHEN t.writable THEN 'writable' WHEN t.exact THEN 'unwritable' ELSE 'unwritable_by_pattern' END, t.name, current_user::text
+    FROM (SELECT format('%s.%s', e.nspname, e.relname) AS name, bool_or(e.exact) AS exact,
+            bool_or(has_table_privilege(e.oid, p.privilege || ' WITH GRANT OPTION')) AS writable
+        FROM every e JOIN rel r ON r.oid = e.oid, unnest($12) AS p (privilege)
+        WHERE r.whole AND e.relkind IN ('r', 'p') AND p.privilege IN ('INSERT', 'UPDATE', 'DELETE')
+            AND NOT EXISTS (SELECT FROM shut s WHERE s.oid = e.oid) GROUP BY e.oid, e.nspname, e.relname) t
 UNION ALL SELECT DISTINCT 'foreign', format('%s.%s', e.nspname, e.relname), '' FROM every e
     WHERE e.relkind = 'f' AND NOT EXISTS (SELECT FROM rel r WHERE r.oid = e.oid)
 UNION ALL SELECT 'view', format('%s.%s', n.nspname, n.relname), '' FROM barred b JOIN named n ON n.oid = b.view
@@ -244,6 +250,7 @@ impl Findings {
                 answer.against.push(format!("{text}{}", listed(&names)));
             }
         }
+        self.unwritable(answer);
         for (kind, parent, child) in &self.rows {
             if kind == "child_of_columns" {
                 answer.against.push(format!(
@@ -261,8 +268,25 @@ impl Findings {
         }
     }
 
+    /// A request to write has to be able to write: to what it names, and to some of what its patterns cover.
+    fn unwritable(&self, answer: &mut Feasibility) {
+        let mut names = self.of("unwritable");
+        if self.of("writable").is_empty() {
+            names.extend(self.of("unwritable_by_pattern"));
+        }
+        let user = self.rows.iter().find(|row| row.0.starts_with("unwritable")).map(|row| escape_identifier(&row.2));
+        if let (Some(user), false) = (user, names.is_empty()) {
+            answer.against.push(format!(
+                "the control user may not grant INSERT, UPDATE or DELETE on {}; `GRANT INSERT, UPDATE, DELETE, TRUNCATE ON \
+                 TABLE ... TO {user} WITH GRANT OPTION` lets it",
+                listed(&names)
+            ));
+        }
+    }
+
     fn note(&self, answer: &mut Feasibility) {
         let kinds = [
+            ("unwritable_by_pattern", "read only, because the control user may not grant INSERT, UPDATE or DELETE: "),
             ("forbidden_by_pattern", "left out, because the control user may not grant it: "),
             ("foreign", "left out, because it reaches another system and is granted by its full name only: "),
             ("view", "left out, because it reads more than the grant names; ask for it by its full name: "),
