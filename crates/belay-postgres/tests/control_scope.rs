@@ -511,6 +511,10 @@ async fn a_request_to_write_where_nothing_can_be_written_is_refused_before_it_is
     assert!(found.notes.iter().any(|note| note == expected), "{found:?}");
     assert_eq!(asked(&["till.open"]).await.against, [""; 0]);
     assert!(asked(&["till.shut"]).await.against[0].contains("`till.shut`; `GRANT INSERT"), "a table by its name");
+    postgres.execute("shop", "REVOKE TEMPORARY ON DATABASE shop FROM PUBLIC").await;
+    let against = asked(&["till.open"]).await.against;
+    assert!(against[0].ends_with(r#"`GRANT TEMPORARY ON DATABASE "shop" TO "belay"` lets it"#), "{against:?}");
+    postgres.execute("shop", "GRANT TEMPORARY ON DATABASE shop TO PUBLIC").await;
     let mut reads = spec(&["till.*"]);
     reads.effects = Effects::READ;
     assert_eq!(control.feasible(&reads).await.unwrap().against, [""; 0]);

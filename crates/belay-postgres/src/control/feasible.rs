@@ -70,6 +70,8 @@ UNION ALL SELECT 'filter_security', format('%s.%s', f.nspname, f.relname), '' FR
     WHERE f.relrowsecurity AND (w.rolsuper OR w.rolbypassrls)
 UNION ALL SELECT 'filter_unread', format('%s.%s', f.nspname, f.relname), '' FROM filtered f
     WHERE NOT (has_table_privilege(f.oid, 'SELECT') AND has_schema_privilege(f.relnamespace, 'USAGE'))
+UNION ALL SELECT 'temporary', current_database()::text, current_user::text
+    WHERE cardinality($12) > 1 AND NOT has_database_privilege(current_database(), 'TEMPORARY')
 UNION ALL SELECT 'create', current_database()::text, current_user::text
     WHERE NOT has_database_privilege(current_database(), 'CREATE')";
 
@@ -259,8 +261,13 @@ impl Findings {
             }
         }
         for (kind, database, user) in &self.rows {
+            let (database, user) = (escape_identifier(database), escape_identifier(user));
+            if kind == "temporary" {
+                answer.against.push(format!(
+                    "the control user may not make temporary tables, which rows are put back from; `GRANT TEMPORARY ON DATABASE {database} TO {user}` lets it"
+                ));
+            }
             if kind == "create" && !scope.filters.is_empty() {
-                let (database, user) = (escape_identifier(database), escape_identifier(user));
                 answer.against.push(format!(
                     "the control user may not make the view that filters rows: `GRANT CREATE ON DATABASE {database} TO {user}` lets it"
                 ));

@@ -63,6 +63,8 @@ pub(crate) struct Writing {
     open: Option<Box<Open>>,
     /// The client's batch has begun and has not come to its Sync.
     in_batch: bool,
+    /// All of it so far only reads.
+    only_reads: bool,
     /// The end of a statement's answer, kept back until its transaction is settled.
     complete: Option<Bytes>,
 }
@@ -98,6 +100,8 @@ enum Doing {
     Nothing,
     /// The answers that are due are waited for.
     Draining(Next),
+    /// A Sync of our own has been sent: what the client's batch has read so far was a transaction of its own.
+    Splitting,
     /// Commands of our own have been sent, so many of which are not answered.
     Opening {
         left: u8,
@@ -120,6 +124,8 @@ enum Doing {
 enum Next {
     /// A transaction is opened.
     Open,
+    /// The same in the middle of a batch that has only read.
+    Split,
     /// The client's transaction may write from here on.
     Join,
     /// The client's COMMIT.
@@ -156,6 +162,7 @@ impl Writing {
             reads_only: false,
             open: None,
             in_batch: false,
+            only_reads: true,
             complete: None,
         }
     }

@@ -258,3 +258,26 @@ fn a_write_that_returns_more_rows_than_the_grant_allows_changes_nothing() {
         assert_eq!((world.fingerprint(), changes(&world).len()), (before.clone(), 0), "{message}");
     }
 }
+
+#[test]
+fn a_batch_that_has_read_may_write_then_and_what_it_set_is_not_lost_on_the_way() {
+    let (world, ticket) = shop("direct", &["public.*"]);
+    let mut session = Raw::log_in(&world.belay, &ticket, SAMPLE_DATABASE);
+    let mut heard = |statements: &[&str]| {
+        let sent: Vec<u8> = statements.iter().flat_map(|sql| batch(sql)).chain(message(b'S', b"")).collect();
+        session.send(&sent);
+        told(&session.await_ready())
+    };
+    let read = "SELECT status FROM orders WHERE id = 41";
+    let write = |status: &str, id: u32| format!("UPDATE orders SET status = '{status}' WHERE id = {id}");
+    let said = heard(&[read, &write("one", 41), read, &write("two", 57)]);
+    assert_eq!(said, "SELECT 1 UPDATE 1 SELECT 1 UPDATE 1 I");
+    assert_eq!((status(&world).as_str(), changes(&world).len()), ("one two", 1));
+    // What was set for the transaction would be over.
+    assert_eq!(heard(&["SET LOCAL lock_timeout = '5s'", &write("three", 41)]), "SET 25006 I");
+    assert_eq!(heard(&["SELECT 1 / 0", &write("four", 41)]), "22012 I");
+    assert_eq!(heard(&[read, &write("five", 41), "SELECT 1 / 0"]), "SELECT 1 UPDATE 1 22012 I");
+    assert_eq!((status(&world).as_str(), changes(&world).len()), ("one two", 1));
+    assert_eq!(heard(&[read, &write("six", 41)]), "SELECT 1 UPDATE 1 I");
+    assert_eq!(status(&world), "six two");
+}

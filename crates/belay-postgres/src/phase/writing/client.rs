@@ -4,7 +4,7 @@ use super::act::{Act, begins, mixed};
 use super::block;
 use super::dropped::relations;
 use super::settlement::{Before, End};
-use super::step::reads_only;
+use super::step::{is_plain, reads_only};
 use super::{BEGIN, Doing, Held, ISOLATION, MAY_WRITE, Next, Settlings, Transaction, Writing};
 use crate::wire::{command_in_batch, query, query_text};
 use belay_engine::{Connection as _, Input, Output, ProtocolError, UpstreamBytes};
@@ -74,9 +74,10 @@ impl Writing {
         let tag = held.bytes.as_bytes().first().copied().unwrap_or_default();
         match tag {
             b'P' | b'B' | b'E' | b'D' | b'C' => self.in_batch = true,
-            b'S' => self.in_batch = false,
+            b'S' => self.batch_over(),
             _ => {}
         }
+        self.only_reads &= held.statements.as_deref().is_none_or(|all| !self.in_batch || all.iter().all(is_plain));
         if let Transaction::Own { sealed, .. } = &mut self.transaction {
             *sealed |= matches!(tag, b'Q' | b'S');
         }
@@ -89,6 +90,11 @@ impl Writing {
             None => {}
         }
         self.out.push_back(Output::ToUpstream(held.bytes));
+    }
+
+    pub(super) fn batch_over(&mut self) {
+        self.in_batch = false;
+        self.only_reads = true;
     }
 
     /// Takes note of how the client begins its transaction.
@@ -124,6 +130,10 @@ impl Writing {
         }
         match next {
             Next::Open => self.open(true),
+            Next::Split => {
+                self.own(Bytes::from_static(b"S\0\0\0\x04"));
+                self.doing = Doing::Splitting;
+            }
             Next::Join if self.is_begun() => self.open(false),
             // It has failed or ended meanwhile.
             Next::Join => {
@@ -136,7 +146,7 @@ impl Writing {
     }
 
     /// Opens a transaction, or makes the client's one that may write, and takes what it starts with.
-    fn open(&mut self, own: bool) {
+    pub(super) fn open(&mut self, own: bool) {
         let mut bytes = BytesMut::new();
         // Where the client only reads, the target refuses what writes.
         let mode = if own { Some(BEGIN) } else { (!self.reads_only).then_some(MAY_WRITE) };
@@ -213,9 +223,11 @@ impl Writing {
         let act = Act::of(held.statements.as_deref()?);
         let runs = matches!(tag, b'Q' | b'E');
         match &self.transaction {
-            Transaction::None if act.writes && self.inner.is_outside_transaction() && !self.in_batch => {
-                Some(Next::Open)
-            }
+            Transaction::None if act.writes && self.inner.is_outside_transaction() => match self.in_batch {
+                false => Some(Next::Open),
+                // Whatever it set would be over.
+                true => self.only_reads.then_some(Next::Split),
+            },
             Transaction::Begun if !act.early && self.is_begun() => Some(Next::Join),
             // The end of one that has failed is a ROLLBACK, whatever the client calls it.
             Transaction::Client { .. } if act.commits && runs && !self.inner.has_failed() => Some(Next::Commit),

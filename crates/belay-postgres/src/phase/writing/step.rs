@@ -116,7 +116,7 @@ fn followed(statement: &Statement) -> Option<&'static str> {
 }
 
 /// Whether running it again could make no difference to what is written.
-fn is_plain(statement: &Statement) -> bool {
+pub(super) fn is_plain(statement: &Statement) -> bool {
     let reads = matches!(
         statement.verb.as_str(),
         // How a transaction begins and ends is not part of what it runs.

@@ -13,6 +13,7 @@ impl Writing {
     pub(super) fn handle_message(&mut self, message: Message, now: Timestamp) -> Result<(), ProtocolError> {
         match &mut self.doing {
             Doing::Opening { .. } => self.handle_opening(message, now),
+            Doing::Splitting => self.handle_split(message, now),
             Doing::RollingBack(_) => self.handle_rolled_back(&message, now),
             Doing::Binding(_) => self.handle_bound(message, now),
             Doing::Settling { asking: true, .. } => self.handle_answer(&message),
@@ -127,6 +128,25 @@ impl Writing {
 
     fn is_stopped(&self) -> bool {
         self.inner.stop.as_ref().is_some_and(Stop::hides_the_rest)
+    }
+
+    /// What the client hears of the end of the transaction that read is nothing: its batch goes on.
+    fn handle_split(&mut self, message: Message, now: Timestamp) -> Result<(), ProtocolError> {
+        match message.tag {
+            b'Z' => {
+                self.batch_over();
+                self.open(true);
+                Ok(())
+            }
+            b'E' => {
+                let said = error_fields(message.body());
+                Err(ProtocolError(format!(
+                    "what a batch has read could not be ended before it writes: {}",
+                    said.message
+                )))
+            }
+            _ => self.feed(message.bytes, now),
+        }
     }
 
     fn handle_opening(&mut self, message: Message, now: Timestamp) -> Result<(), ProtocolError> {
