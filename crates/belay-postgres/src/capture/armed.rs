@@ -19,6 +19,8 @@ use script::IMAGES;
 use std::collections::HashSet;
 
 const UNEXPECTED: CaptureError = CaptureError::Unexpected("the images of an armed table");
+/// Armed tables that are looked at.
+const MOST: usize = 10_000;
 
 /// Whether the relation is where triggers write images down.
 pub(super) fn is_images(relation: &Relation) -> bool {
@@ -70,13 +72,15 @@ pub(super) struct Armed {
 impl Armed {
     /// Asks the outsider, whose settings are pinned. Nothing where no trigger has written anything.
     pub(super) async fn look(
+        writer: &mut dyn Ask,
         outsider: &mut dyn Ask,
         judged: &Judged,
         transaction: &Transaction,
     ) -> Result<Option<Armed>, CaptureError> {
         let Some(events) = judged.noted else { return Ok(None) };
         let mut armed = Armed { secret: None, tables: HashSet::new(), whole: false };
-        for row in outsider.ask(&question(&judged.oids())).await? {
+        let sql = format!("{}; {}", secret(), tables(&format!("a.relation = ANY ({})", array(&judged.oids()))));
+        for row in outsider.ask(&sql).await? {
             match row.as_slice() {
                 [Some(secret), None] => armed.secret = Some(secret.clone()),
                 [None, Some(oid)] => drop(armed.tables.insert(oid.parse().map_err(|_| UNEXPECTED)?)),
@@ -84,9 +88,13 @@ impl Armed {
             }
         }
         let of_armed = judged.written.iter().filter(|written| armed.tables.contains(&written.oid));
-        let counted: i64 = of_armed.map(Written::events).sum();
+        let mut counted: i64 = of_armed.map(Written::events).sum();
         // Emptying a table takes what was counted in it before out of the counts, but not its images.
-        armed.whole = counted == events && transaction.taken.emptied().is_empty();
+        let emptied = !transaction.taken.emptied().is_empty();
+        if counted < events && !emptied {
+            counted += taken_back(writer, outsider, judged, transaction).await?;
+        }
+        armed.whole = counted == events && !emptied;
         Ok(Some(armed))
     }
 
@@ -134,17 +142,57 @@ pub(super) async fn read(
     writer.each("FETCH ALL FROM belay_images; CLOSE belay_images", each).await
 }
 
-/// The secret, where all of Belay's own is as it was made; then the tables whose triggers are.
-fn question(oids: &[u32]) -> String {
-    let oids = oids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+/// Events in armed tables of which nothing is left: a savepoint took them back, and the locks with them.
+async fn taken_back(
+    writer: &mut dyn Ask,
+    outsider: &mut dyn Ask,
+    judged: &Judged,
+    transaction: &Transaction,
+) -> Result<i64, CaptureError> {
+    let number = |text: Option<&Option<String>>| text?.as_ref()?.parse::<i64>().ok();
+    let others = tables(&format!("a.relation <> ALL ({})", array(&judged.oids())));
+    let oids = outsider.ask(&others).await?.iter().map(|row| u32::try_from(number(row.get(1))?).ok()).collect();
+    let oids: Vec<u32> = Option::ok_or(oids, UNEXPECTED)?;
+    let mut events = 0;
+    for row in writer.ask(&counts_of(&oids)).await? {
+        let [oid, counts @ ..] = [0, 1, 2, 3].map(|at| number(row.get(at)));
+        let oid = oid.and_then(|oid| u32::try_from(oid).ok()).ok_or(UNEXPECTED)?;
+        let counts = counts.map(|count| count.ok_or(UNEXPECTED));
+        let [inserted, updated, deleted] = counts;
+        events += transaction.baseline.since(oid, [inserted?, updated?, deleted?]).iter().sum::<i64>();
+    }
+    Ok(events)
+}
+
+/// SQL for the secret, where all of Belay's own is as it was made.
+fn secret() -> String {
     format!(
         "SELECT k.secret, NULL::text FROM {SCHEMA}.kept k WHERE k.script = '{}' AND k.functions = ({FUNCTIONS}) \
-         AND ({SOUND}); \
-         SELECT NULL::text, a.relation FROM {SCHEMA}.tables a JOIN pg_catalog.pg_trigger t ON t.tgrelid = a.relation \
-         WHERE t.tgname = '{TRIGGER}' AND t.tgenabled = 'O' AND pg_get_triggerdef(t.oid) = a.definition \
-         AND a.relation = ANY ('{{{oids}}}'::oid[])",
+         AND ({SOUND})",
         fingerprint()
     )
+}
+
+/// SQL for the tables, of these, whose triggers are as they were made.
+fn tables(which: &str) -> String {
+    format!(
+        "SELECT NULL::text, a.relation FROM {SCHEMA}.tables a JOIN pg_catalog.pg_trigger t ON t.tgrelid = a.relation \
+         WHERE t.tgname = '{TRIGGER}' AND t.tgenabled = 'O' AND pg_get_triggerdef(t.oid) = a.definition AND {which} \
+         LIMIT {MOST}"
+    )
+}
+
+/// SQL for what the transaction has counted in these tables, whether it locks them or not.
+fn counts_of(oids: &[u32]) -> String {
+    format!(
+        "SELECT oid, pg_stat_get_xact_tuples_inserted(oid), pg_stat_get_xact_tuples_updated(oid), \
+         pg_stat_get_xact_tuples_deleted(oid) FROM unnest({}) AS counted (oid)",
+        array(oids)
+    )
+}
+
+fn array(oids: &[u32]) -> String {
+    format!("'{{{}}}'::oid[]", oids.iter().map(u32::to_string).collect::<Vec<_>>().join(","))
 }
 
 /// What only Belay can say of this transaction: whoever learns it can read what this transaction wrote and no other.

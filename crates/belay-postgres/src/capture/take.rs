@@ -52,7 +52,7 @@ impl Tables<'_> {
                 }
             }
             if armed.is_none() {
-                armed = Some(Armed::look(outsider, judged, self.transaction).await?);
+                armed = Some(Armed::look(writer, outsider, judged, self.transaction).await?);
             }
             if let Some(Some(armed)) = &armed
                 && armed.open(writer, judged, written, about).await?
