@@ -449,8 +449,9 @@ async fn what_an_earlier_transaction_wrote_is_looked_up_anew_for_the_next() {
 
 #[tokio::test]
 async fn a_connection_is_asked_for_the_counts_of_those_tables_that_it_has_counted_in() {
-    let tables: String = (0..20).map(|at| format!("CREATE TABLE t{at}(id int PRIMARY KEY, v int);")).collect();
-    let mut bed = Bed::with(&format!("{tables} INSERT INTO t3 SELECT g, 0 FROM generate_series(1, 9) g")).await;
+    let tables: Vec<String> = (0..20).map(|at| format!("CREATE TABLE t{at}(id int PRIMARY KEY, v int)")).collect();
+    let mut bed =
+        Bed::with(&format!("{}; INSERT INTO t3 SELECT g, 0 FROM generate_series(1, 9) g", tables.join(";"))).await;
     let mut counted = None;
     for round in 0..4 {
         let opening = counted.as_ref().map_or(OPENING.to_owned(), Counted::opening);

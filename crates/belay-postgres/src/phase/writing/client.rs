@@ -223,11 +223,10 @@ impl Writing {
         let act = Act::of(held.statements.as_deref()?);
         let runs = matches!(tag, b'Q' | b'E');
         match &self.transaction {
-            Transaction::None if act.writes && self.inner.is_outside_transaction() => match self.in_batch {
-                false => Some(Next::Open),
-                // Whatever it set would be over.
-                true => self.only_reads.then_some(Next::Split),
-            },
+            Transaction::None if act.writes && self.inner.is_outside_transaction() => {
+                // Whatever a batch has set would be over.
+                if self.in_batch { self.only_reads.then_some(Next::Split) } else { Some(Next::Open) }
+            }
             Transaction::Begun if !act.early && self.is_begun() => Some(Next::Join),
             // The end of one that has failed is a ROLLBACK, whatever the client calls it.
             Transaction::Client { .. } if act.commits && runs && !self.inner.has_failed() => Some(Next::Commit),
