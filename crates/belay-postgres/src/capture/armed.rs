@@ -9,7 +9,7 @@ mod script;
 
 pub(crate) use script::{FUNCTIONS, SCHEMA, SETTING, SOUND, TRIGGER, WHEN, fingerprint, script};
 
-use super::describe::Described;
+use super::describe::{Described, list};
 use super::judge::{Judged, Written, irreversible};
 use super::witness::Relation;
 use super::{Ask, CLOSE, CaptureError, Row, Transaction};
@@ -155,11 +155,12 @@ async fn taken_back(
     let oids: Vec<u32> = Option::ok_or(oids, UNEXPECTED)?;
     let mut events = 0;
     for row in writer.ask(&counts_of(&oids)).await? {
-        let [oid, counts @ ..] = [0, 1, 2, 3].map(|at| number(row.get(at)));
-        let oid = oid.and_then(|oid| u32::try_from(oid).ok()).ok_or(UNEXPECTED)?;
-        let counts = counts.map(|count| count.ok_or(UNEXPECTED));
-        let [inserted, updated, deleted] = counts;
-        events += transaction.baseline.since(oid, [inserted?, updated?, deleted?]).iter().sum::<i64>();
+        let [Some(oid), Some(inserted), Some(updated), Some(deleted)] = [0, 1, 2, 3].map(|at| number(row.get(at)))
+        else {
+            return Err(UNEXPECTED);
+        };
+        let oid = u32::try_from(oid).map_err(|_| UNEXPECTED)?;
+        events += transaction.baseline.since(oid, [inserted, updated, deleted]).iter().sum::<i64>();
     }
     Ok(events)
 }
@@ -192,7 +193,7 @@ fn counts_of(oids: &[u32]) -> String {
 }
 
 fn array(oids: &[u32]) -> String {
-    format!("'{{{}}}'::oid[]", oids.iter().map(u32::to_string).collect::<Vec<_>>().join(","))
+    format!("'{{{}}}'::oid[]", list(oids))
 }
 
 /// What only Belay can say of this transaction: whoever learns it can read what this transaction wrote and no other.

@@ -1,5 +1,6 @@
 //! What the counters of a connection stood at before the transaction wrote anything.
 
+use super::describe::list;
 use super::{CaptureError, Row};
 use std::collections::HashMap;
 
@@ -40,11 +41,10 @@ impl Counted {
 
     /// [`OPENING`] for a connection that can have counted rows in no other tables.
     pub fn opening(&self) -> String {
-        let oids: Vec<String> = self.0.iter().map(u32::to_string).collect();
         format!(
             "{OPENING} AND (c.oid OPERATOR(pg_catalog.<) {FIRST_NORMAL} \
              OR c.oid OPERATOR(pg_catalog.=) ANY ('{{{}}}'::pg_catalog.oid[]))",
-            oids.join(",")
+            list(&self.0)
         )
     }
 }

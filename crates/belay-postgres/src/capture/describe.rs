@@ -239,7 +239,8 @@ fn ancestry(oids: &[u32]) -> String {
     )
 }
 
-fn list(oids: &[u32]) -> String {
+/// Numbers of tables, as an array's text holds them.
+pub(super) fn list(oids: &[u32]) -> String {
     oids.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
