@@ -175,7 +175,7 @@ impl Trial {
         let header = std::fs::read(segment).expect("the segment");
         let next = segment.with_file_name(format!("{:020}.ledger", self.files.read()));
         // Of an empty file nothing is torn, though it is told as well.
-        append(&next, &header[..1 + self.dice.below(63)]);
+        append(&next, &header[..=self.dice.below(63)]);
         self.seen.torn += 1;
         self.files.torn()
     }
