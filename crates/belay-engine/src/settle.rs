@@ -10,6 +10,7 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::mpsc;
 
 /// Something to be done while a connection holds its client: it may ask the target over the client's own connection.
@@ -58,6 +59,8 @@ pub struct Line {
     pub asks: mpsc::Sender<Bytes>,
     /// What comes back, as many pieces at a time as have come.
     pub answers: mpsc::Receiver<VecDeque<Answer>>,
+    /// Set where it will work for long: from its next wait on, others are not to wait for it.
+    pub long: Arc<AtomicBool>,
 }
 
 /// A piece of what a target answers.
@@ -93,6 +96,10 @@ pub trait Keeper: Send + Sync {
         change: ChangeSet,
         script: Script,
     ) -> BoxFuture<'_, Result<ChangeId, NotKept>>;
+
+    /// The transaction of a kept change was committed, as its client may hear at once: that is written afterwards, and
+    /// who asks for the change waits for it. Returns when there is room for that.
+    fn committed(&self, change: ChangeId) -> BoxFuture<'_, ()>;
 
     /// The transaction of a kept change was committed, was not, or nobody knows yet.
     fn ended(&self, change: ChangeId, outcome: Outcome) -> BoxFuture<'_, Result<(), NotKept>>;

@@ -44,6 +44,9 @@ use describe::{Described, describe};
 use std::collections::HashMap;
 use take::Tables;
 
+/// Images that are read at once beside other work.
+const FEW: u64 = 1_000;
+
 /// Ends what [`capture_open`] began within the writer's transaction.
 pub const CLOSE: &str = "ROLLBACK TO SAVEPOINT belay_capture; RELEASE SAVEPOINT belay_capture";
 
@@ -89,7 +92,11 @@ pub async fn capture_open(
     let Some(judged) = judge::judge(&seen, &transaction, limits)? else {
         return Ok(Captured { set: transaction.taken.finish(None, Vec::new()), counted });
     };
-    for (table, number) in transaction.taken.emptied() {
+    let emptied = transaction.taken.emptied();
+    if judged.rows() > FEW || !emptied.is_empty() {
+        writer.much();
+    }
+    for (table, number) in emptied {
         let taken = &mut transaction.taken;
         scan::whole(writer, &table, &mut |image| taken.image(sink, number, Side::New, image)).await?;
     }

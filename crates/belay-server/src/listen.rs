@@ -200,6 +200,7 @@ impl Gateway {
         while self.sessions.count() > 0 && Instant::now() < until {
             sleep(Duration::from_millis(10)).await;
         }
+        self.vault.settled().await;
         self.stop.send_replace(true);
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));

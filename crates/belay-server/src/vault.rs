@@ -4,6 +4,7 @@
 //! not on the disk is not committed.
 
 mod apply;
+mod behind;
 mod draft;
 mod keeper;
 mod recover;
@@ -17,6 +18,7 @@ pub use rows::{PageOf, Shown, Text};
 use crate::changes::{ChangeFiles, ChangesError, Limits};
 use crate::desk::{Desk, DeskError, Origin};
 use crate::targets::Targets;
+use behind::Behind;
 use belay_engine::{Control, ControlError, Keeper, SessionContext};
 use belay_model::{Name, Span};
 use keeper::FileKeeper;
@@ -52,6 +54,7 @@ pub struct Vault {
     retention: Span,
     per_session: u32,
     reading: Arc<Semaphore>,
+    behind: Behind,
 }
 
 impl Vault {
@@ -65,7 +68,12 @@ impl Vault {
         let limits = Limits { bytes: keeping.bytes, rows: keeping.rows };
         let files = ChangeFiles::open(desk.data(), desk.keys(), limits)?;
         let reading = Arc::new(Semaphore::new(READ_AT_ONCE));
-        Ok(Vault { desk, targets, files, retention: keeping.retention, per_session, reading })
+        Ok(Vault { desk, targets, files, retention: keeping.retention, per_session, reading, behind: Behind::new() })
+    }
+
+    /// Waits until it is written how the changes ended of whose commits clients have heard.
+    pub async fn settled(&self) {
+        self.behind.settled().await;
     }
 
     /// What keeps the changes of this session.

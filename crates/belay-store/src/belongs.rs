@@ -30,6 +30,9 @@ pub(crate) const PLAN_NOT_HELD: &str = "NOT EXISTS (
 impl Look<'_> {
     /// The sessions to which these changes belong, in order.
     pub async fn sessions_of(&mut self, changes: &[ChangeId]) -> Result<Vec<SessionId>, StoreError> {
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
         let sql = "SELECT DISTINCT session FROM change_sessions
                    WHERE change IN (SELECT value FROM json_each(?1)) ORDER BY session";
         let changes = list(changes.iter().map(|change| change.0));

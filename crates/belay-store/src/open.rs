@@ -90,6 +90,8 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .min_connections(1)
         .max_connections(connections)
         .acquire_timeout(WAIT)
+        // No file goes away as a server would.
+        .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
 }

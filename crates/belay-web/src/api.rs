@@ -32,9 +32,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use belay_server::desk::Listing;
+use belay_server::listen::Gateway;
 use serde::Deserialize;
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -48,6 +49,7 @@ const REQUEST_TIME: Duration = Duration::from_mins(1);
 pub fn router(doors: Arc<Doors>) -> Router {
     let (router, described) = parts();
     let document = Json(described);
+    let gateway = doors.gateway.clone();
     router
         .route("/v1/openapi.json", get(async move || document))
         .with_state(doors)
@@ -59,6 +61,7 @@ pub fn router(doors: Arc<Doors>) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).hint("see /v1/openapi.json")
         })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn(move |request, next| settled(gateway.clone(), request, next)))
         .layer(middleware::from_fn(in_time))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(never_stored))
@@ -155,6 +158,14 @@ impl Part {
     fn most(&self) -> usize {
         self.limit.unwrap_or(Self::MOST).clamp(1, Self::MOST)
     }
+}
+
+/// Shows what clients have heard already.
+async fn settled(gateway: Weak<Gateway>, request: Request, next: Next) -> Response {
+    if let Some(vault) = gateway.upgrade().map(|gateway| Arc::clone(gateway.vault())) {
+        vault.settled().await;
+    }
+    next.run(request).await
 }
 
 async fn in_time(request: Request, next: Next) -> Response {

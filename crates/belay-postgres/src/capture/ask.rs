@@ -29,6 +29,9 @@ pub trait Ask: Send {
             Ok(rows)
         })
     }
+
+    /// Says that much will have to be read, here or elsewhere, for whom that makes a difference.
+    fn much(&mut self) {}
 }
 
 impl Ask for tokio_postgres::Client {

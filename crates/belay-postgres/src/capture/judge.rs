@@ -44,6 +44,11 @@ impl Judged {
         !self.sequences.is_empty()
     }
 
+    /// At most so many images are to be read.
+    pub(super) fn rows(&self) -> u64 {
+        self.written.iter().map(|written| written.before() + written.after()).sum()
+    }
+
     pub(super) fn oids(&self) -> Vec<u32> {
         self.written.iter().map(|written| written.oid).collect()
     }

@@ -29,6 +29,7 @@ pub async fn before_truncate(
         emptied.into_iter().filter(|relation| !transaction.taken.was_emptied(relation.oid)).collect();
     let oids: Vec<u32> = emptied.iter().map(|relation| relation.oid).collect();
     let described = describe(outsider, &oids, limits).await?;
+    writer.much();
     for oid in oids {
         let about = described.get(&oid).ok_or(CaptureError::Unexpected("the tables to be emptied"))?;
         take(writer, outsider, transaction, about, limits, sink).await?;

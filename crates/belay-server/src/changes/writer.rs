@@ -15,9 +15,9 @@ use zeroize::Zeroizing;
 /// Takes images and seals them. Dropping it without [`SealedWriter::finish`] removes the file.
 pub struct SealedWriter {
     files: ChangeFiles,
-    /// `None` once the file is whole and on the disk.
+    /// `None` until there is more than stays in memory, and once the file is whole and on the disk.
     path: Option<PathBuf>,
-    file: BufWriter<File>,
+    file: Option<BufWriter<File>>,
     key: FileKey,
     block: Zeroizing<Vec<u8>>,
     squeezed: Vec<u8>,
@@ -46,12 +46,10 @@ impl std::fmt::Debug for SealedWriter {
 
 impl SealedWriter {
     pub(super) fn begin(files: &ChangeFiles) -> Result<SealedWriter, ChangesError> {
-        let path = files.directory.join(format!("{}.{UNFINISHED}", hex::encode(random::<16>()?)));
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let mut writer = SealedWriter {
+        Ok(SealedWriter {
             files: files.clone(),
-            file: BufWriter::new(file.map_err(ChangesError::File)?),
-            path: Some(path),
+            path: None,
+            file: None,
             key: FileKey::new(Zeroizing::new(random::<32>()?))?,
             block: Zeroizing::new(Vec::with_capacity(BLOCK)),
             squeezed: Vec::new(),
@@ -60,10 +58,21 @@ impl SealedWriter {
             rows: 0,
             tables: 0,
             broken: false,
-        };
-        // The place of the header, which holds the key: it is written when the file is whole.
-        writer.file.write_all(&[0; HEADER]).map_err(ChangesError::File)?;
-        Ok(writer)
+        })
+    }
+
+    /// The file, which is made when the first block is full.
+    fn file(&mut self) -> Result<&mut BufWriter<File>, ChangesError> {
+        if self.file.is_none() {
+            let path = self.files.directory.join(format!("{}.{UNFINISHED}", hex::encode(random::<16>()?)));
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            let mut file = BufWriter::new(file.map_err(ChangesError::File)?);
+            self.path = Some(path);
+            // The place of the header, which holds the key: it is written when the file is whole.
+            file.write_all(&[0; HEADER]).map_err(ChangesError::File)?;
+            self.file = Some(file);
+        }
+        self.file.as_mut().ok_or(ChangesError::Broken)
     }
 
     /// As many images as were taken.
@@ -77,7 +86,7 @@ impl SealedWriter {
             if !writer.block.is_empty() {
                 writer.seal(false)?;
             }
-            writer.file.flush().map_err(ChangesError::File)?;
+            writer.file()?.flush().map_err(ChangesError::File)?;
             Ok(writer.number)
         })?;
         let path = self.path.as_deref().ok_or(ChangesError::Broken)?;
@@ -93,9 +102,10 @@ impl SealedWriter {
             writer.put(&[END])?;
             writer.put(&writer.rows.to_be_bytes())?;
             writer.seal(true)?;
-            writer.file.seek(SeekFrom::Start(0)).map_err(ChangesError::File)?;
-            writer.file.write_all(&header).map_err(ChangesError::File)?;
-            writer.file.flush().map_err(ChangesError::File)
+            let file = writer.file()?;
+            file.seek(SeekFrom::Start(0)).map_err(ChangesError::File)?;
+            file.write_all(&header).map_err(ChangesError::File)?;
+            file.flush().map_err(ChangesError::File)
         })?;
         if finished.try_exists().map_err(ChangesError::File)? {
             return Err(ChangesError::Exists(name.to_owned()));
@@ -105,7 +115,7 @@ impl SealedWriter {
         self.path = Some(if named.is_ok() { finished } else { path });
         named.map_err(ChangesError::File)?;
         // The directory goes last: most file systems have put it on the disk with the file then.
-        self.file.get_ref().sync_all().map_err(ChangesError::File)?;
+        self.file()?.get_ref().sync_all().map_err(ChangesError::File)?;
         sync(&self.files.directory)?;
         self.path = None;
         Ok(KeptFile { bytes: self.bytes, rows: self.rows })
@@ -168,7 +178,10 @@ impl SealedWriter {
         if self.bytes > self.files.limits.bytes {
             return Err(ChangesError::TooLarge(self.files.limits.bytes));
         }
-        let written = self.file.write_all(&head).and_then(|()| self.file.write_all(&self.squeezed));
+        let squeezed = std::mem::take(&mut self.squeezed);
+        let file = self.file()?;
+        let written = file.write_all(&head).and_then(|()| file.write_all(&squeezed));
+        self.squeezed = squeezed;
         written.map_err(ChangesError::File)
     }
 }

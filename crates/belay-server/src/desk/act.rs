@@ -8,6 +8,7 @@ use belay_policy::{Action, RequestAct, expire, may_for_all, request_after, revok
 use belay_store::Writing;
 use futures_util::future::join_all;
 use std::sync::Arc;
+use tokio::sync::broadcast;
 
 /// An act under way: nothing of it is visible to anybody until [`Desk::finish`].
 pub(super) struct Act {
@@ -58,6 +59,27 @@ impl Desk {
         self.settle(act, LedgerDownMeans::Refuse).await
     }
 
+    /// The same, without waiting with the one for the other: after an error the caller has to take back what did happen.
+    pub(super) async fn finish_at_once(&self, act: Act) -> Result<(), DeskError> {
+        let recorder = Arc::clone(&self.recorder);
+        let listeners = self.changes.clone();
+        let settled = tokio::spawn(async move {
+            let Act { writing, now, events, changes, .. } = act;
+            let count = events.len();
+            let (missed, committed) = tokio::join!(record(recorder.as_ref(), events), writing.commit());
+            if missed.is_empty() && committed.is_ok() {
+                announce(&listeners, changes);
+                return Ok(());
+            }
+            if missed.len() < count {
+                recorder.record(undone(now)).await;
+            }
+            committed?;
+            Err(DeskError::LedgerDown)
+        });
+        settled.await.map_err(|_| DeskError::Store("the act was interrupted".to_owned()))?
+    }
+
     /// The same for an act that only takes rights away: it takes place without the ledger, too.
     pub(super) async fn finish_in_any_case(&self, act: Act) -> Result<(), DeskError> {
         self.settle(act, LedgerDownMeans::Owe).await
@@ -85,13 +107,17 @@ impl Desk {
                 recorder.record(undone(now)).await;
                 return Err(error.into());
             }
-            for change in changes {
-                // Nobody listening is fine.
-                let _ = listeners.send(change);
-            }
+            announce(&listeners, changes);
             Ok(())
         });
         settled.await.map_err(|_| DeskError::Store("the act was interrupted".to_owned()))?
+    }
+}
+
+fn announce(listeners: &broadcast::Sender<Change>, changes: Vec<Change>) {
+    for change in changes {
+        // Nobody listening is fine.
+        let _ = listeners.send(change);
     }
 }
 

@@ -130,8 +130,12 @@ impl Desk {
         };
         act.event_of(&origin, kept);
         more.for_each(|rows| act.event_of(&origin, rows));
-        self.finish(act).await?;
-        Ok(change)
+        let Err(error) = self.finish_at_once(act).await else { return Ok(change) };
+        // Its COMMIT is never sent. Where this cannot be written, the target is asked.
+        if let Err(error) = self.settle_change(change.id, Outcome::RolledBack).await {
+            tracing::warn!(change = %change.id, "it was not kept, and that is not known yet: {error}");
+        }
+        Err(error)
     }
 
     /// Writes how the transaction of a change ended. What is settled stays settled.

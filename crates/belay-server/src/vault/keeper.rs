@@ -8,6 +8,7 @@ use belay_change::{ChangeSet, RowKey, Script};
 use belay_engine::{BoxFuture, Draft, Keeper, NotKept, Outcome};
 use belay_model::{ChangeId, Plan, PlanId};
 use std::io;
+use std::sync::Arc;
 
 /// See the module.
 pub(super) struct FileKeeper {
@@ -60,6 +61,15 @@ impl Keeper for FileKeeper {
             };
             Err(not_kept(&error))
         })
+    }
+
+    fn committed(&self, change: ChangeId) -> BoxFuture<'_, ()> {
+        let desk = Arc::clone(&self.vault.desk);
+        Box::pin(self.vault.behind.begin(async move {
+            if let Err(error) = desk.settle_change(change, Outcome::Committed).await {
+                tracing::error!(%change, "it was committed, and that is not written yet: {error}");
+            }
+        }))
     }
 
     fn ended(&self, change: ChangeId, outcome: Outcome) -> BoxFuture<'_, Result<(), NotKept>> {

@@ -156,7 +156,7 @@ impl Writing {
             bytes.put(command_in_batch(command));
         }
         bytes.put_slice(b"H\0\0\0\x04");
-        self.own(bytes.freeze());
+        self.own_ahead(bytes.freeze());
         // Each ends with two.
         let left = if commands.len() == 3 { 6 } else { 4 };
         self.doing = Doing::Opening { left, rows: Vec::new(), own };

@@ -6,6 +6,7 @@ use crate::passing::is_passing;
 use belay_engine::{Answer, BoxFuture, Line, Settled};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -103,6 +104,10 @@ impl Ask for Writer {
             let theirs = sql.starts_with(FIRE) || sql.ends_with(COMMIT) || self.text.as_deref() == Some(sql);
             self.answer(theirs, each).await
         })
+    }
+
+    fn much(&mut self) {
+        self.line.long.store(true, Ordering::Relaxed);
     }
 }
 

@@ -252,12 +252,14 @@ async fn commit(writer: &mut Writer, keeper: &dyn Keeper, draft: Box<dyn Draft>,
     };
     let committed = writer.commit(&ran.savepoints).await;
     let outcome = capture::outcome(&committed);
-    let noted = keeper.ended(change, outcome).await;
-    match (committed, noted) {
-        (_, Err(error)) => Settled::Lost(unsettled(change, &error.0)),
-        (Ok(()), Ok(())) => Settled::Committed(Some(undo(&changed, change))),
-        (Err(error), Ok(())) if outcome == Outcome::RolledBack => writer.give_up(&error).await,
-        (Err(_), Ok(())) => Settled::Lost(unsettled(change, "the connection to the target was lost")),
+    let Err(error) = committed else {
+        keeper.committed(change).await;
+        return Settled::Committed(Some(undo(&changed, change)));
+    };
+    match keeper.ended(change, outcome).await {
+        Err(error) => Settled::Lost(unsettled(change, &error.0)),
+        Ok(()) if outcome == Outcome::RolledBack => writer.give_up(&error).await,
+        Ok(()) => Settled::Lost(unsettled(change, "the connection to the target was lost")),
     }
 }
 
