@@ -8,20 +8,18 @@
 
 #![allow(clippy::print_stdout, reason = "the figures are what it is for")]
 
-use belay_ledger::{Encoder, Header, Position};
 use belay_model::{
     BindValue, Bounds, ChangeId, ChangedTable, Code, ConnectionId, Effect, Effects, EndReason, Event, EventKind,
     GrantId, Outcome, RequestId, SessionId, Span, Timestamp, TransactionStatus,
 };
+use belay_server::ledger::Ledger;
 use belay_server::ledger::read::Filter;
 use belay_server::ledger::search::{Index, Page, index_file};
 use std::error::Error;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const SEGMENT_BYTES: u64 = 256 << 20;
 const DAY: i64 = 86_400_000_000;
 /// The newest event happens then; the others in the half year before.
 const NOW: i64 = 1_795_000_000_000_000;
@@ -65,7 +63,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if !ledger.exists() {
         let start = Instant::now();
         fs::create_dir_all(&ledger)?;
-        make(&ledger, millions * 1_000_000)?;
+        make(&ledger, millions * 1_000_000).await?;
         println!("ledger made in {:.1} s", start.elapsed().as_secs_f64());
     }
     let events = millions * 1_000_000;
@@ -107,28 +105,18 @@ async fn search(ledger: &Path, file: &Path, filter: &str, count: usize) -> Resul
     Ok(index.search(&filter, Page::Newest, count, FOREVER).await?.records.len())
 }
 
-fn make(ledger: &Path, events: u64) -> Result<(), Box<dyn Error>> {
-    let mut encoder = Encoder::new(Position::START);
+/// As the server writes it, sealed.
+async fn make(ledger: &Path, events: u64) -> Result<(), Box<dyn Error>> {
     let mut people = People { dice: Dice(42), at: NOW - 180 * DAY, step: 180 * DAY / i64::try_from(events)?, next: 0 };
-    let mut buffer = Vec::new();
-    while encoder.position().size < events {
-        let start = encoder.position();
-        let mut file = BufWriter::new(File::create(ledger.join(format!("{:020}.ledger", start.size)))?);
-        file.write_all(&Header { start }.encode())?;
-        let mut written = 0;
-        while written < SEGMENT_BYTES && encoder.position().size < events {
-            buffer.clear();
-            for event in people.events() {
-                if encoder.position().size < events {
-                    encoder.append(&event, &mut buffer)?;
-                }
-            }
-            written += buffer.len() as u64;
-            file.write_all(&buffer)?;
+    let (ledger, _) = Ledger::open(ledger)?;
+    let mut made = 0;
+    while made < events {
+        for event in people.events() {
+            ledger.record(event).await?;
+            made += 1;
         }
-        file.flush()?;
     }
-    Ok(())
+    Ok(ledger.close()?)
 }
 
 /// The same numbers each time.

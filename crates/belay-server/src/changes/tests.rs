@@ -179,14 +179,22 @@ fn limits_of_bytes_and_rows_hold_and_what_went_over_them_is_not_kept() {
 #[test]
 fn what_is_dropped_or_discarded_leaves_nothing_and_what_a_crash_leaves_is_removed() {
     let (_state, files) = files(LIMITS);
-    files.begin().unwrap().discard();
-    drop(files.begin().unwrap());
-    assert_eq!(std::fs::read_dir(&files.directory).unwrap().count(), 0);
+    let on_disk = || std::fs::read_dir(&files.directory).unwrap().count();
+    let begun = || {
+        let mut writer = files.begin().unwrap();
+        writer.table(&table("orders")).unwrap();
+        assert_eq!(on_disk(), 0, "little stays in memory");
+        drop(writer.images().unwrap());
+        assert_eq!(on_disk(), 1);
+        writer
+    };
+    begun().discard();
+    drop(begun());
+    assert_eq!(on_disk(), 0);
+    let crashed = begun();
     keep(&files, "c_1");
-    let mut crashed = files.begin().unwrap();
-    crashed.table(&table("orders")).unwrap();
     std::mem::forget(crashed);
-    assert_eq!(std::fs::read_dir(&files.directory).unwrap().count(), 2);
+    assert_eq!(on_disk(), 2);
     assert_eq!(files.remove_leftovers().unwrap(), 1);
     assert_eq!(files.names().unwrap(), ["c_1"]);
     assert!(files.remove("c_1").unwrap());

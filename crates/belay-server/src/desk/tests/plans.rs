@@ -174,6 +174,11 @@ async fn without_the_ledger_nothing_is_kept_and_so_nothing_committed() {
     assert_eq!(plan.unwrap_err(), DeskError::LedgerDown);
     let change = office.desk.keep_change(&origin(&grant), (&set("f"), Vec::new()), "a", DAY).await;
     assert_eq!(change.unwrap_err(), DeskError::LedgerDown);
+    assert_eq!(
+        office.desk.unsettled_changes().await.unwrap(),
+        [],
+        "it was never sent, so nobody is asked how it ended"
+    );
     office.book.set_down(false);
     let change = office.desk.keep_change(&origin(&grant), (&set("f"), Vec::new()), "a", DAY).await.unwrap();
     office.book.set_down(true);
