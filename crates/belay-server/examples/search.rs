@@ -218,7 +218,7 @@ impl People {
     }
 
     fn change(&mut self, number: i64) -> Vec<EventKind> {
-        let keys = (0..=self.dice.roll(4)).map(|_| self.dice.roll(100_000).to_string()).collect();
+        let keys = (0..=self.dice.roll(4)).map(|_| self.dice.roll(1_000).to_string()).collect();
         let table = ChangedTable {
             table: format!("public.{}", self.table()),
             inserted: 0,
