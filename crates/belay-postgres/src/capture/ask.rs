@@ -30,7 +30,7 @@ pub trait Ask: Send {
         })
     }
 
-    /// Says that much will have to be read, here or elsewhere, for whom that makes a difference.
+    /// Says that there will be much to do from the next wait on, here or elsewhere, for whom that makes a difference.
     fn much(&mut self) {}
 }
 

@@ -8,7 +8,10 @@ use super::scan::Scan;
 use super::{Ask, CaptureError, Limits, Transaction};
 use belay_change::{Means, Side, Sink, read_some};
 use std::collections::{HashMap, HashSet};
+use tokio::task::yield_now;
 
+/// Bytes of images that are worked through at once beside other work.
+const LIGHT: usize = 1 << 20;
 /// Rows of a table that are kept in mind because rows of other tables refer to them.
 const MOST_GONE: usize = 20_000;
 
@@ -42,6 +45,10 @@ impl Tables<'_> {
                 let found = search.run(writer, outsider).await?;
                 self.transaction.clues = clues;
                 if let Some((old, new)) = found {
+                    if old.iter().chain(&new).map(String::len).sum::<usize>() > LIGHT {
+                        writer.much();
+                        yield_now().await;
+                    }
                     let number = self.announce(about, Means::Key)?;
                     for image in &old {
                         remember(image, about, &referred, &mut gone);
@@ -72,6 +79,9 @@ impl Tables<'_> {
                 let armed = armed.as_ref().is_some_and(|armed| armed.as_ref().is_some_and(|armed| armed.has(about)));
                 armed::advised(error, about, armed)
             })?;
+            if about.bytes > LIGHT as u64 {
+                writer.much();
+            }
             let number = self.announce(about, Means::Scan)?;
             let Tables { transaction, sink, .. } = &mut self;
             let take = &mut |image: &str| {
