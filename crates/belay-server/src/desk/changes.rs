@@ -131,11 +131,15 @@ impl Desk {
         act.event_of(&origin, kept);
         more.for_each(|rows| act.event_of(&origin, rows));
         let Err(error) = self.finish_at_once(act).await else { return Ok(change) };
-        // Its COMMIT is never sent. Where this cannot be written, the target is asked.
-        if let Err(error) = self.settle_change(change.id, Outcome::RolledBack).await {
-            tracing::warn!(change = %change.id, "it was not kept, and that is not known yet: {error}");
-        }
+        self.never_sent(change.id).await;
         Err(error)
+    }
+
+    /// Writes that the COMMIT of a change is never sent. Where that cannot be written, the target is asked.
+    pub(crate) async fn never_sent(&self, change: ChangeId) {
+        if let Err(error) = self.settle_change(change, Outcome::RolledBack).await {
+            tracing::warn!(%change, "it was not kept, and that is not known yet: {error}");
+        }
     }
 
     /// Writes how the transaction of a change ended. What is settled stays settled.

@@ -51,10 +51,7 @@ impl Keeper for FileKeeper {
                     error
                 }
                 (Err(error), Ok(kept)) => {
-                    // Its COMMIT is never sent. Where this cannot be written, the target is asked.
-                    if let Err(error) = self.vault.desk.settle_change(kept.id, Outcome::RolledBack).await {
-                        tracing::warn!(change = %kept.id, "it was not kept, and that is not known yet: {error}");
-                    }
+                    self.vault.desk.never_sent(kept.id).await;
                     error
                 }
                 (Err(error), Err(_)) => error,
